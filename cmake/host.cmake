@@ -1,0 +1,10 @@
+# AXVM_HOST_ARCH: the folder of src/arch whose engine parts this build takes.
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" AXVM_HOST_ARCH)
+if(AXVM_HOST_ARCH MATCHES "^(amd64|x86_64)$")
+    set(AXVM_HOST_ARCH x86_64)
+elseif(AXVM_HOST_ARCH STREQUAL "arm64")
+    set(AXVM_HOST_ARCH aarch64)
+endif()
+if(NOT AXVM_HOST_ARCH STREQUAL "x86_64")
+    message(FATAL_ERROR "axvm-run does not run on ${AXVM_HOST_ARCH} hosts yet")
+endif()

@@ -1,0 +1,104 @@
+/*
+ * arch.h - what an architecture contributes: its memory map, its board, its
+ * boot protocols. Types only.
+ *
+ * An architecture's machine.c is pure: it computes plans and writes boot data
+ * into guest memory, touches no engine, and is built and tested on every host.
+ */
+#ifndef AX_ARCH_ARCH_H
+#define AX_ARCH_ARCH_H
+
+#include "backend/backend.h"
+#include "base.h"
+#include "memory/memory.h"
+
+struct ax_config;
+struct ax_log;
+
+enum {
+    AX_PLAN_REGIONS = AX_MEMORY_REGIONS,
+    AX_PLAN_DEVICES = 48,
+    AX_START_REGS = 64,
+    AX_IRQ_NONE = ~0U,
+};
+
+/* One range of guest memory to create. Ascending, disjoint, page aligned. */
+struct ax_plan_region {
+    ax_gpa gpa;
+    uint64_t size;
+    enum ax_region_kind kind;
+};
+
+struct ax_plan_device {
+    const char *type; /* a name of devices/registry.h */
+    enum ax_space space;
+    uint64_t base;
+    unsigned irq; /* GSI, or AX_IRQ_NONE */
+    const uint64_t *cfg;
+    unsigned cfg_count;
+};
+
+/* The VM before it exists: everything that vm.c has to build. */
+struct ax_plan {
+    const struct ax_config *conf; /* borrowed */
+    unsigned region_count;
+    struct ax_plan_region regions[AX_PLAN_REGIONS];
+    unsigned device_count;
+    struct ax_plan_device devices[AX_PLAN_DEVICES];
+    unsigned cpus;
+    uint64_t cpu_ids[AX_CPUS_MAX]; /* hardware ids, by vCPU */
+    enum ax_irqchip irqchip;
+};
+
+/* The boot CPU's registers at its first instruction; others stay at reset. */
+struct ax_start {
+    unsigned count;
+    struct {
+        unsigned reg; /* arch/<a>/regs.h */
+        uint64_t val;
+    } regs[AX_START_REGS];
+    char what[200]; /* one line: what was detected and how it is entered */
+};
+
+struct ax_arch {
+    const char *name; /* "x86_64", "aarch64", "riscv64" */
+
+    /*
+     * conf -> plan. Pure. Problems are logged with file:line:column and give
+     * -EINVAL; substitutions (see docs/guest-toml.md) are logged as warnings.
+     */
+    int (*plan)(const struct ax_config *conf, struct ax_log *log,
+                struct ax_plan *plan);
+
+    /*
+     * Loads kernel, initrd and boot data into mem and says how the boot CPU
+     * starts. Images are untrusted. -ENOEXEC: an image is not what it should
+     * be, -EFBIG/-ENOSPC: it does not fit, else -errno of reading it; all are
+     * logged. progress (may be NULL) is told as images load.
+     */
+    int (*boot)(const struct ax_plan *plan, struct ax_log *log,
+                struct ax_memory *mem, struct ax_start *start,
+                void (*progress)(void *ctx, const char *what, uint64_t done,
+                                 uint64_t total),
+                void *progress_ctx);
+
+    /*
+     * Crash report of a stopped vCPU: registers, mode and the disassembled
+     * instruction, a line at a time. bytes: instruction bytes the engine gave,
+     * may be 0 of them. Called on the vCPU's thread.
+     */
+    void (*dump)(const struct ax_backend_ops *ops, struct ax_engine_vcpu *vcpu,
+                 const struct ax_memory *mem, const uint8_t *bytes,
+                 unsigned count, void (*line)(void *ctx, const char *text),
+                 void *ctx);
+};
+
+extern const struct ax_arch ax_arch_x86_64;
+
+/* By name, NULL if this build knows none such. Any thread. */
+const struct ax_arch *ax_arch_find(const char *name);
+
+/* The architecture of the host this was built for. Never NULL. */
+const char *ax_arch_host(void);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * backend.h - the contract of an engine: what runs guest code.
+ *
+ * Every function returns 0 or -errno unless it says otherwise. vm_* belong to
+ * the loop thread, vcpu_* to the vCPU's own thread, the exceptions are named.
+ * tests/contract/ checks every engine against the words below.
+ */
+#ifndef AX_BACKEND_BACKEND_H
+#define AX_BACKEND_BACKEND_H
+
+#include "base.h"
+#include "vcpu/exit.h"
+
+struct ax_log;
+struct ax_region;
+struct ax_engine_vm;   /* the engine's own */
+struct ax_engine_vcpu; /* the engine's own */
+
+enum ax_irqchip {
+    AX_IRQCHIP_KERNEL, /* PIC, I/O APIC and PIT in the engine */
+    AX_IRQCHIP_SPLIT,  /* local APICs in the engine, the I/O APIC is a model */
+    AX_IRQCHIP_NONE,   /* no interrupt controller: bare test guests */
+};
+
+/* What every vCPU's feature registers are made from. */
+struct ax_cpu_policy {
+    const char *const *hide;   /* feature names of arch/<a>, NULL-terminated */
+    const char *const *expose; /* the same; wins over our own masking */
+    unsigned cpus;             /* topology: one package, this many cores */
+    const uint64_t *ids;       /* hardware id (APIC id, MPIDR, hart) per vCPU */
+};
+
+struct ax_engine_conf {
+    unsigned vcpus;
+    enum ax_irqchip irqchip;
+    struct ax_cpu_policy cpu;
+    struct ax_log *log;
+};
+
+struct ax_backend_ops {
+    const char *name;
+
+    /* Can this host run guests? 0, or why not; touches nothing. */
+    int (*probe)(void);
+
+    int (*vm_create)(const struct ax_engine_conf *conf,
+                     struct ax_engine_vm **out);
+    void (*vm_destroy)(struct ax_engine_vm *vm); /* accepts NULL */
+
+    /*
+     * Makes a region visible to the guest. All regions come before vm_seal:
+     * adding one after the irqchip exists costs KVM a grace period (6 ms).
+     */
+    int (*mem_map)(struct ax_engine_vm *vm, const struct ax_region *region);
+
+    /* The memory map is complete: create interrupt controllers and timers. */
+    int (*vm_seal)(struct ax_engine_vm *vm);
+
+    int (*irq_line)(struct ax_engine_vm *vm, unsigned line,
+                    bool level); /* any thread */
+
+    int (*vcpu_create)(struct ax_engine_vm *vm, unsigned id,
+                       struct ax_engine_vcpu **out);
+    void (*vcpu_destroy)(struct ax_engine_vcpu *vcpu); /* accepts NULL */
+
+    /* reg: a number of arch/<a>/regs.h. -EINVAL: the engine has none such. */
+    int (*reg_get)(struct ax_engine_vcpu *vcpu, unsigned reg, uint64_t *val);
+    int (*reg_set)(struct ax_engine_vcpu *vcpu, unsigned reg, uint64_t val);
+
+    /*
+     * Delivers ex->answer to the exit that *ex describes, runs the guest until
+     * the next exit, overwrites *ex. The first call finds *ex zeroed. A kick
+     * gives AX_EXIT_NOTHING, at the latest after the instruction in progress.
+     */
+    int (*vcpu_run)(struct ax_engine_vcpu *vcpu, struct ax_exit *ex);
+
+    /*
+     * Any thread. The vCPU comes out of vcpu_run, or does not enter it the next
+     * time; a kick is never lost, however early, and kicks may merge.
+     */
+    void (*vcpu_kick)(struct ax_engine_vcpu *vcpu);
+
+    /* Optional, NULL where the engine has none. */
+
+    /* Any thread: does the vCPU sleep inside the engine (HLT, wait for SIPI)?
+     */
+    bool (*vcpu_blocked)(struct ax_engine_vcpu *vcpu);
+
+    /* AX_IRQCHIP_SPLIT: struct ax_apic_bus in the engine's terms; any thread.
+     */
+    int (*msi_send)(struct ax_engine_vm *vm, uint64_t address, uint32_t data);
+    int (*msi_route)(struct ax_engine_vm *vm, unsigned pin, uint64_t address,
+                     uint32_t data, bool masked);
+};
+
+extern const struct ax_backend_ops ax_kvm;
+
+#endif

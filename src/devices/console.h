@@ -1,0 +1,70 @@
+/*
+ * console.h - the host end of a serial line: two rings between models and the
+ * loop.
+ *
+ * Models put and get bytes from vCPU threads and never see a descriptor; the
+ * loop thread moves bytes between the rings and the host. Output is lossless
+ * while a reader is connected: when the ring fills, ax_console_wait holds the
+ * vCPUs back. Without a reader (pty or socket nobody opened) the newest 64 KiB
+ * are kept for the one who comes.
+ */
+#ifndef AX_DEVICES_CONSOLE_H
+#define AX_DEVICES_CONSOLE_H
+
+#include "base.h"
+
+struct ax_console;
+struct ax_log;
+struct ax_loop;
+
+/* Who hears from a console; all on the loop thread. */
+struct ax_console_events {
+    void (*input)(void *ctx);           /* bytes wait for ax_console_get */
+    void (*escape)(void *ctx, int key); /* Ctrl-a KEY on a terminal */
+    void *ctx;
+};
+
+/*
+ * spec: "stdio", "pty", "unix:PATH", "file:PATH" or "none". escapes: treat
+ * Ctrl-a as the prefix of a command (stdio only). Returns 0 or -errno after
+ * logging what was wrong. For "pty" the path is logged at info level.
+ */
+int ax_console_create(struct ax_loop *loop, struct ax_log *log,
+                      const char *spec, bool escapes, struct ax_console **out);
+
+/* Accepts NULL. Call ax_console_drain first to lose nothing. */
+void ax_console_destroy(struct ax_console *console);
+
+/* Sets who hears of input and escapes. Before the loop runs. */
+void ax_console_listen(struct ax_console *console,
+                       const struct ax_console_events *events);
+
+/* Is spec well-formed? The message of the first problem, or NULL if fine. */
+const char *ax_console_check_spec(const char *spec);
+
+/* Model side; any thread. get returns 0 when nothing waits. */
+bool ax_console_ready(const struct ax_console *console);
+uint8_t ax_console_get(struct ax_console *console);
+void ax_console_put(struct ax_console *console, uint8_t byte);
+
+/* Is the output ring so full that producers must pause? One load. */
+bool ax_console_congested(const struct ax_console *console);
+
+/*
+ * vCPU threads: waits until the ring has room or cancelled(ctx) is true; it is
+ * asked again after every ax_console_kick. Takes no other lock.
+ */
+void ax_console_wait(struct ax_console *console, bool (*cancelled)(void *ctx),
+                     void *ctx);
+void ax_console_kick(struct ax_console *console); /* any thread */
+
+/*
+ * Loop thread, after the vCPUs have stopped: writes what is left, waiting at
+ * most timeout_ms for a slow reader. Returns false if bytes were left over.
+ */
+bool ax_console_drain(struct ax_console *console, unsigned timeout_ms);
+
+/* CLOCK_MONOTONIC nanoseconds of the first byte put, 0 if none yet. */
+uint64_t ax_console_first_byte_ns(const struct ax_console *console);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * device.h - the contract of an emulated device model.
+ *
+ * A model is one .c file that exports one const struct ax_device_ops. It sees
+ * its own state and the wires in its env, never the VM, an engine or a vCPU.
+ * dev->lock is held by the caller around every operation but init and fini,
+ * so a model contains no lock and starts no thread.
+ */
+#ifndef AX_DEVICES_DEVICE_H
+#define AX_DEVICES_DEVICE_H
+
+#include "base.h"
+#include "devices/wire.h"
+
+#include <pthread.h>
+
+struct ax_console;
+struct ax_device;
+struct ax_log;
+struct ax_loop;
+struct ax_memory;
+
+/* Access widths that a model takes, as a set. */
+enum { AX_WIDTH_1 = 1, AX_WIDTH_2 = 2, AX_WIDTH_4 = 4, AX_WIDTH_8 = 8 };
+
+struct ax_device_ops {
+    const char *type;       /* name in configuration, logs and statistics */
+    const char *compatible; /* device-tree binding, NULL if it has none */
+    size_t state;    /* bytes of model state; struct ax_device is first */
+    uint64_t size;   /* bytes of register space, numbers for SYSREG */
+    unsigned widths; /* set of AX_WIDTH_*; the bus refuses the others */
+
+    /*
+     * One register access. off < size, off + width <= size, width is in
+     * widths; all checked by the bus. val is already cut to width.
+     */
+    uint64_t (*read)(struct ax_device *dev, uint64_t off, unsigned width);
+    void (*write)(struct ax_device *dev, uint64_t off, unsigned width,
+                  uint64_t val);
+
+    /* All below are optional. */
+    int (*init)(struct ax_device *dev);  /* after zeroing, before reset */
+    void (*fini)(struct ax_device *dev); /* accepts a failed init */
+    void (*reset)(struct ax_device *dev);
+    void (*poll)(struct ax_device *dev); /* the host side has news */
+
+    /* Interrupt controllers only: an input pin changes; a vector was EOId. */
+    void (*line)(struct ax_device *dev, unsigned line, bool level);
+    void (*eoi)(struct ax_device *dev, unsigned vector);
+
+    /* The host presses the button that asks the guest to power off. */
+    void (*power_button)(struct ax_device *dev);
+};
+
+/* What the VM hands to a model. Pointers are borrowed and outlive it. */
+struct ax_device_env {
+    struct ax_irq irq;
+    struct ax_power power;
+    struct ax_apic_bus apic;
+    struct ax_console *console; /* NULL: none */
+    struct ax_memory *mem;
+    struct ax_loop *loop;
+    struct ax_log *log;
+    const uint64_t *cfg; /* AxVisor's cfg_list */
+    unsigned cfg_count;
+};
+
+struct ax_device {
+    const struct ax_device_ops *ops;
+    struct ax_device_env env;
+    enum ax_space space;
+    uint64_t base;
+    pthread_mutex_t lock;
+    uint64_t reads, writes; /* accesses so far, under lock */
+};
+
+/*
+ * Allocates the model's state, runs init, then reset. Returns 0, -ENOMEM or
+ * what init returned; *out is NULL on failure. Loop thread, before attach.
+ */
+int ax_device_create(const struct ax_device_ops *ops, enum ax_space space,
+                     uint64_t base, const struct ax_device_env *env,
+                     struct ax_device **out);
+
+/* Accepts NULL. Nothing may access the device any more. */
+void ax_device_destroy(struct ax_device *dev);
+
+/* Locked calls of the optional operations; no-ops where a model has none. */
+void ax_device_reset(struct ax_device *dev);
+void ax_device_poll(struct ax_device *dev);
+void ax_device_line(struct ax_device *dev, unsigned line, bool level);
+void ax_device_eoi(struct ax_device *dev, unsigned vector);
+void ax_device_power_button(struct ax_device *dev);
+
+#endif

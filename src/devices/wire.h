@@ -1,0 +1,63 @@
+/*
+ * wire.h - what a device pulls on without knowing who listens.
+ *
+ * A wire is a function and its context. Devices hold wires by value; the VM
+ * decides where they end: a kernel irqchip, another model, a test recorder.
+ */
+#ifndef AX_DEVICES_WIRE_H
+#define AX_DEVICES_WIRE_H
+
+#include "base.h"
+
+/* An interrupt line. It remembers its level, so only edges travel. */
+struct ax_irq {
+    void (*set)(void *ctx, unsigned line, bool level); /* NULL: not connected */
+    void *ctx;
+    unsigned line; /* GSI */
+    bool level;
+};
+
+/* Call with the device's lock held: it guards the remembered level. */
+static inline void ax_irq_set(struct ax_irq *irq, bool level)
+{
+    if (irq->level == level)
+        return;
+    irq->level = level;
+    if (irq->set)
+        irq->set(irq->ctx, irq->line, level);
+}
+
+/* For edge-triggered sources that have no level of their own. */
+static inline void ax_irq_pulse(struct ax_irq *irq)
+{
+    ax_irq_set(irq, true);
+    ax_irq_set(irq, false);
+}
+
+/* The VM's power switch. It sets flags and wakes; it never waits. */
+struct ax_power {
+    void (*request)(void *ctx, enum ax_power_event event, uint64_t code);
+    void *ctx;
+};
+
+/* code: the guest's value with AX_POWER_EXIT, otherwise 0. */
+static inline void ax_power_request(const struct ax_power *power,
+                                    enum ax_power_event event, uint64_t code)
+{
+    if (power->request)
+        power->request(power->ctx, event, code);
+}
+
+/*
+ * The local APICs as seen by an I/O APIC that lives in this process. A message
+ * is the MSI form of an interrupt (Intel SDM 3A, 11.11).
+ */
+struct ax_apic_bus {
+    /* Tells the engine what pin would send, so that it can report its EOI. */
+    void (*route)(void *ctx, unsigned pin, uint64_t address, uint32_t data,
+                  bool masked);
+    void (*send)(void *ctx, uint64_t address, uint32_t data);
+    void *ctx;
+};
+
+#endif

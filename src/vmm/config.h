@@ -1,0 +1,190 @@
+/*
+ * config.h - one guest's configuration: plain data, fully validated.
+ *
+ * Made from AxVisor's guest TOML (both generations) and our own keys by the
+ * const table in config.c; docs/guest-toml.md documents every key. Nothing of
+ * the VM exists before its configuration is valid. Single-threaded use.
+ */
+#ifndef AX_VMM_CONFIG_H
+#define AX_VMM_CONFIG_H
+
+#include "backend/backend.h"
+#include "base.h"
+#include "log.h"
+#include "memory/memory.h"
+
+#include <stdio.h>
+
+struct ax_hostconf;
+
+/* Where a value stands: line and column start at 1; line 0: a default. */
+struct ax_pos {
+    unsigned line, column;
+};
+
+enum ax_map_type { AX_MAP_ALLOC, AX_MAP_IDENTICAL, AX_MAP_RESERVED };
+enum ax_interrupt_mode { AX_IRQ_MODE_NONE, AX_IRQ_MODE_EMU, AX_IRQ_MODE_PT };
+enum ax_address_space_policy { AX_ASPACE_VIRTUALIZED, AX_ASPACE_PASSTHROUGH };
+
+/* Effective protocol; AUTO only in files that are not AxVisor's. */
+enum ax_boot_protocol {
+    AX_BOOT_AUTO, /* by what the image turns out to be */
+    AX_BOOT_DIRECT,
+    AX_BOOT_MULTIBOOT,
+    AX_BOOT_UEFI,
+};
+
+/* In which mode a flat binary is entered. */
+enum ax_entry_mode {
+    AX_ENTRY_AUTO, /* real below 64 KiB, else protected */
+    AX_ENTRY_REAL,
+    AX_ENTRY_PROTECTED,
+    AX_ENTRY_LONG,
+};
+
+/* AxVisor's emulated device numbers. */
+enum ax_emu_type {
+    AX_EMU_DUMMY = 0x00,
+    AX_EMU_INTERRUPT_CONTROLLER = 0x01,
+    AX_EMU_CONSOLE = 0x02,
+    AX_EMU_FW_CFG = 0x03,
+    AX_EMU_IVC_CHANNEL = 0x0a,
+    AX_EMU_GPPT_REDISTRIBUTOR = 0x20,
+    AX_EMU_GPPT_DISTRIBUTOR = 0x21,
+    AX_EMU_GPPT_ITS = 0x22,
+    AX_EMU_X86_IOAPIC = 0x23,
+    AX_EMU_X86_PIT = 0x24,
+    AX_EMU_LOONGARCH_PCH_PIC = 0x25,
+    AX_EMU_PPPT_GLOBAL = 0x30,
+    AX_EMU_VIRTIO_BLK = 0xe1,
+    AX_EMU_VIRTIO_NET = 0xe2,
+    AX_EMU_VIRTIO_CONSOLE = 0xe3,
+};
+
+struct ax_config_region {
+    ax_gpa gpa;
+    uint64_t size;
+    unsigned flags; /* AX_PROT_*; parsed as AxVisor does, all are mapped RWX */
+    enum ax_map_type map_type;
+    struct ax_pos pos;
+};
+
+struct ax_config_emu {
+    char *name;
+    uint64_t base, length, irq, type; /* type: enum ax_emu_type */
+    uint64_t *cfg;
+    unsigned cfg_count;
+    struct ax_pos pos;
+};
+
+struct ax_config_passthrough {
+    char *name; /* "/" and "/path": discovery in the host's device tree */
+    uint64_t gpa, hpa, length, irq;
+    struct ax_pos pos;
+};
+
+struct ax_config_range {
+    uint64_t base, length;
+    struct ax_pos pos;
+};
+
+/* A path as used: absolute, or joined to the directory of the file. */
+struct ax_config_path {
+    char *path; /* NULL: not given */
+    struct ax_pos pos;
+};
+
+/* An address that may be absent. */
+struct ax_config_addr {
+    bool given;
+    uint64_t val;
+    struct ax_pos pos;
+};
+
+struct ax_config {
+    char *file; /* as the user named it; "(demo)" for the built-in guest */
+
+    /* [base] */
+    uint64_t id;
+    char *name;
+    char *arch; /* "x86_64", "aarch64", "riscv64": given or inferred */
+    struct ax_pos arch_pos; /* line 0: inferred */
+    const char *arch_why;   /* static text: what it was inferred from */
+    unsigned vm_type;
+    unsigned cpu_num;               /* 1..AX_CPUS_MAX */
+    uint64_t cpu_ids[AX_CPUS_MAX];  /* phys_cpu_ids, default the vCPU's index */
+    uint64_t cpu_sets[AX_CPUS_MAX]; /* phys_cpu_sets, 0: any host CPU */
+    uint64_t memory; /* ours: bytes; 0 when memory_regions says it all */
+
+    /* [kernel] */
+    struct ax_config_path kernel, initrd, dtb, bios, disk;
+    struct ax_config_addr entry, kernel_load, initrd_load, dtb_load, bios_load;
+    char *cmdline; /* NULL: not given */
+    bool axvisor;  /* entry_point or kernel_load_addr given: their protocols */
+    enum ax_boot_protocol protocol;
+    enum ax_entry_mode entry_mode;
+    unsigned region_count;
+    struct ax_config_region *regions;
+
+    /* [memory] */
+    enum ax_memory_backing backing;
+    enum ax_hugepages hugepages;
+
+    /* [cpu] */
+    char **cpu_hide, **cpu_expose; /* NULL-terminated, never NULL */
+    enum ax_irqchip irqchip;
+
+    /* [devices] */
+    unsigned emu_count, passthrough_count, window_count, port_count;
+    struct ax_config_emu *emu;
+    struct ax_config_passthrough *passthrough;
+    struct ax_config_range *windows; /* passthrough_addresses */
+    struct ax_config_range *ports;   /* passthrough_ports */
+    char **excluded;                 /* NULL-terminated, never NULL */
+    enum ax_interrupt_mode interrupt_mode;
+    enum ax_address_space_policy address_space_policy;
+
+    /* [console] */
+    char *console; /* ax_console_create's spec */
+    bool escapes;  /* Ctrl-a commands */
+
+    /* [debug] */
+    bool debug_exit;     /* port 0xf4 */
+    bool debug_port;     /* port 0xe9 */
+    uint64_t timeout_ns; /* 0: none */
+};
+
+/*
+ * One problem, told as it is found, for the whole file in one pass. text is
+ * what to print: "file:line:column: error: ...", the source line, a caret.
+ */
+enum ax_severity { AX_SEVERITY_WARNING, AX_SEVERITY_ERROR };
+typedef void ax_config_report(void *ctx, enum ax_severity severity,
+                              const char *text);
+
+struct ax_config_source {
+    const char *file;        /* path for messages and relative paths */
+    const char *text;        /* its contents; NULL: read file */
+    size_t size;             /* of text */
+    const char *const *sets; /* "table.key=value" overrides, NULL-terminated */
+    const struct ax_hostconf *host; /* host-wide defaults, may be NULL */
+    bool lenient;                   /* unknown keys are warnings */
+    bool need_files; /* a missing image is an error, not a warning */
+    ax_config_report *report;
+    void *ctx;
+};
+
+/*
+ * Parses and validates. 0: *out is valid and owned by the caller. -EINVAL: at
+ * least one error was reported. Other -errno: the file could not be read
+ * (reported as well). *out is NULL on failure.
+ */
+int ax_config_load(const struct ax_config_source *src, struct ax_config **out);
+
+/* Accepts NULL. */
+void ax_config_destroy(struct ax_config *conf);
+
+/* The effective configuration as TOML that ax_config_load accepts again. */
+void ax_config_dump(const struct ax_config *conf, FILE *to);
+
+#endif
