@@ -27,6 +27,7 @@ enum ax_power_event {
     AX_POWER_RESET,
     AX_POWER_CRASH, /* triple fault, panic reported by the guest */
     AX_POWER_EXIT,  /* the debug-exit device: comes with the guest's code */
+    AX_POWER_FAIL,  /* not the guest: a vCPU could not be set up */
 };
 
 /* Access rights of guest memory; the values of AxVisor's MappingFlags. */

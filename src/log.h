@@ -58,10 +58,4 @@ void ax_log(struct ax_log *log, enum ax_log_level level, const char *fmt, ...)
 void ax_log_guest(struct ax_log *log, enum ax_log_level level, const char *fmt,
                   ...) __attribute__((format(printf, 3, 4)));
 
-/*
- * While a terminal is raw, lines must end in CR LF to start at column one.
- * Affects the sink that log and all its relatives share.
- */
-void ax_log_set_crlf(struct ax_log *log, bool crlf);
-
 #endif

@@ -14,6 +14,7 @@
 
 struct ax_config;
 struct ax_log;
+struct ax_source;
 
 enum {
     AX_PLAN_REGIONS = AX_MEMORY_REGIONS,
@@ -41,6 +42,11 @@ struct ax_plan_device {
 /* The VM before it exists: everything that vm.c has to build. */
 struct ax_plan {
     const struct ax_config *conf; /* borrowed */
+    /*
+     * The kernel instead of conf's file (the demo guest, tests), borrowed.
+     * plan leaves it NULL; whoever has one sets it before boot.
+     */
+    const struct ax_source *kernel_override;
     unsigned region_count;
     struct ax_plan_region regions[AX_PLAN_REGIONS];
     unsigned device_count;

@@ -37,11 +37,19 @@ struct ax_engine_conf {
     struct ax_log *log;
 };
 
+/* One line of a probe: "kvm API version", "12", and what to do if it is bad. */
+typedef void ax_backend_fact(void *ctx, const char *what, const char *value,
+                             const char *cure);
+
 struct ax_backend_ops {
     const char *name;
 
-    /* Can this host run guests? 0, or why not; touches nothing. */
-    int (*probe)(void);
+    /*
+     * Can this host run guests? Tells every fact it looks at (fact may be
+     * NULL): cure is what to do, NULL if the fact is fine. Returns 0, or the
+     * first obstacle as -errno. Leaves nothing behind.
+     */
+    int (*probe)(ax_backend_fact *fact, void *ctx);
 
     int (*vm_create)(const struct ax_engine_conf *conf,
                      struct ax_engine_vm **out);

@@ -26,6 +26,7 @@ enum { AX_WIDTH_1 = 1, AX_WIDTH_2 = 2, AX_WIDTH_4 = 4, AX_WIDTH_8 = 8 };
 struct ax_device_ops {
     const char *type;       /* name in configuration, logs and statistics */
     const char *compatible; /* device-tree binding, NULL if it has none */
+    const char *extends;    /* type that must stand in env.peer, NULL if none */
     size_t state;    /* bytes of model state; struct ax_device is first */
     uint64_t size;   /* bytes of register space, numbers for SYSREG */
     unsigned widths; /* set of AX_WIDTH_*; the bus refuses the others */
@@ -61,7 +62,10 @@ struct ax_device_env {
     struct ax_memory *mem;
     struct ax_loop *loop;
     struct ax_log *log;
-    const uint64_t *cfg; /* AxVisor's cfg_list */
+    struct ax_device *peer; /* the device that this one extends (ops->extends),
+                               created before it: the PIT for its speaker port.
+                               Lock order is device, then its peer. */
+    const uint64_t *cfg;    /* AxVisor's cfg_list */
     unsigned cfg_count;
 };
 

@@ -156,9 +156,10 @@ struct ax_config {
 
 /*
  * One problem, told as it is found, for the whole file in one pass. text is
- * what to print: "file:line:column: error: ...", the source line, a caret.
+ * what to print: "file:line:column: error: ...", the source line, a caret; it
+ * ends in a newline. A note asks for nothing: the file is fine.
  */
-enum ax_severity { AX_SEVERITY_WARNING, AX_SEVERITY_ERROR };
+enum ax_severity { AX_SEVERITY_WARNING, AX_SEVERITY_ERROR, AX_SEVERITY_NOTE };
 typedef void ax_config_report(void *ctx, enum ax_severity severity,
                               const char *text);
 

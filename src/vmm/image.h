@@ -33,6 +33,20 @@ void ax_source_close(struct ax_source *src);
 int ax_source_read(const struct ax_source *src, uint64_t off, void *buf,
                    uint64_t len);
 
+/* Told while large images load: how far into the file, in steps of 1 MiB. */
+struct ax_progress {
+    void (*fn)(void *ctx, const char *what, uint64_t done, uint64_t total);
+    void *ctx;
+};
+
+/*
+ * Copies [off, off + len) of the source to guest memory. -ENOSPC: it does not
+ * lie there, else as ax_source_read. watch may be NULL, and so may its fn.
+ */
+int ax_source_copy(const struct ax_source *src, uint64_t off,
+                   struct ax_memory *mem, ax_gpa gpa, uint64_t len,
+                   const struct ax_progress *watch);
+
 enum ax_image_kind {
     AX_IMAGE_FLAT, /* nothing recognised: raw bytes */
     AX_IMAGE_BZIMAGE,
@@ -56,15 +70,17 @@ struct ax_segment {
 struct ax_image {
     enum ax_image_kind kind;
     const char *arch; /* the architecture it is for, NULL: cannot be told */
-    uint64_t entry;   /* ELF: entry point as the file gives it */
-    ax_gpa low, high; /* lowest and one past the highest address loaded */
+    uint64_t entry;   /* ELF: entry point as a guest-physical address */
+    ax_gpa low, high; /* lowest and one past the highest address loaded; from 0
+                         for what has no address of its own: all but ELF and
+                         multiboot's address fields */
     unsigned segment_count;
     struct ax_segment segments[AX_IMAGE_SEGMENTS];
 
     bool pvh; /* ELF note XEN_ELFNOTE_PHYS32_ENTRY */
     uint64_t pvh_entry;
 
-    bool multiboot; /* multiboot 1 header in the first 8 KiB */
+    bool multiboot; /* loadable by its multiboot 1 header, or ELF with one */
     uint32_t multiboot_flags;
     uint64_t multiboot_entry; /* where multiboot enters */
 
@@ -89,10 +105,12 @@ int ax_image_probe(const struct ax_source *src, struct ax_image *out, char *why,
 
 /*
  * Loads all segments, moved up by delta bytes. -ENOSPC: a segment lies outside
- * guest memory (*bad is it, may be NULL), else as ax_source_read.
+ * guest memory (*bad is it, may be NULL), else as ax_source_read. watch: as in
+ * ax_source_copy.
  */
 int ax_image_load(const struct ax_source *src, const struct ax_image *image,
                   struct ax_memory *mem, uint64_t delta,
+                  const struct ax_progress *watch,
                   const struct ax_segment **bad);
 
 /* "bzImage", "ELF64"... Never NULL. */

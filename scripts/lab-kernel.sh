@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# lab-kernel.sh cloud|generic: prints a directory that holds Debian's kernel.
+#
+# In it: vmlinuz, config, release (what uname -r will say) and modules/*.ko,
+# those that the lab and its guests load. The package is fetched with apt-get
+# download and unpacked with dpkg, never installed; without a network the
+# newest one that was fetched before serves.
+
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+case ${1:-} in
+cloud) meta=linux-image-cloud-amd64 ;;
+generic) meta=linux-image-amd64 ;;
+--help) help_text && exit ;;
+*) usage_error "which kernel?" ;;
+esac
+flavour=$1
+has apt-get || skip "kernels come from Debian packages, and apt-get is missing"
+
+mkdir -p "$lab_cache"
+exec 9>"$lab_cache/lock"
+flock 9
+
+# The metapackage depends on exactly one real package.
+package=$(apt-cache depends --no-recommends "$meta" 2>/dev/null |
+    sed -n 's/^ *Depends: //p' | head -n 1)
+version=$(apt-cache policy "${package:-none}" |
+    sed -n 's/^ *Candidate: //p')
+kernel=$lab_cache/$flavour-${package#linux-image-}_${version//[^a-zA-Z0-9.+-]/-}
+
+unpack() {
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User=root \
+        download "$package=$version" >&2 && dpkg -x ./*.deb root &&
+        mkdir -p kernel/modules &&
+        mv root/boot/vmlinuz-* kernel/vmlinuz &&
+        mv root/boot/config-* kernel/config &&
+        ls root/lib/modules >kernel/release &&
+        for module in irqbypass kvm kvm-amd kvm-intel ccp pvpanic pvpanic-mmio; do
+            find root/lib/modules -name "$module.ko" \
+                -exec mv {} kernel/modules/ \;
+        done && rm -rf "$kernel" && mv kernel "$kernel")
+}
+
+if [ -z "$package" ] || [ ! -d "$kernel" ]; then
+    work=$(mktemp -d "$lab_cache/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    if [ -z "$package" ] || ! unpack; then
+        # shellcheck disable=SC2012  # our own names, newest first
+        kernel=$(ls -td "$lab_cache/$flavour"-* 2>/dev/null | head -n 1)
+        [ -n "$kernel" ] || skip "cannot download $meta, and none is cached"
+        say "cannot download $meta, using ${kernel##*/}"
+    fi
+fi
+printf '%s\n' "$kernel"

@@ -1,0 +1,518 @@
+/*
+ * kvm.c - what KVM has on x86_64 only: irqchips, CPUID, MSRs, the register
+ * file, and the exits of this CPU.
+ */
+#include "backend/kvm/kvm.h"
+
+#include "arch/x86_64/cpuid.h"
+#include "arch/x86_64/regs.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Intel without unrestricted guest borrows four pages below 4 GiB. */
+#define IDENTITY_MAP_ADDR 0xfffbc000U
+#define TSS_ADDR          0xfffbd000U
+
+enum {
+    IOAPIC_PINS = 24,
+    MSR_IA32_MISC_ENABLE = 0x1a0,
+    MSR_MTRR_DEF_TYPE = 0x2ff,
+    MISC_ENABLE_FAST_STRING = 1,
+    MTRR_ENABLE_WB = 1 << 11 | 6, /* all memory write-back (SDM 3A, 12.11) */
+    APIC_KHZ = 1000000,           /* KVM's local APIC timer ticks at 1 GHz */
+};
+
+enum { CACHE_REGS = 1, CACHE_SREGS = 2 };
+
+struct arch_vm {
+    struct ax_cpuid cpuid; /* what the host supports */
+    pthread_mutex_t lock;  /* routes */
+    struct {
+        bool used;
+        uint64_t address;
+        uint32_t data;
+    } routes[IOAPIC_PINS];
+};
+
+struct arch_vcpu {
+    unsigned valid, dirty; /* CACHE_* */
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+};
+
+const struct ax_kvm_need ax_kvm_arch_needs[] = {
+    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT (Linux 4.13)"},
+    {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+    {KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+    {KVM_CAP_PIT2, "KVM_CAP_PIT2"},
+    {KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+    {0, NULL},
+};
+
+static int arch_fail(struct ax_engine_vm *vm, const char *what, int err)
+{
+    ax_log(vm->log, AX_LOG_ERROR, "kvm: %s: %s", what, strerror(-err));
+    return err;
+}
+
+/* ---- VM ---- */
+
+static int arch_check_names(struct ax_engine_vm *vm, const char *key,
+                            const char *const *names)
+{
+    for (; names && *names; names++) {
+        const char *like = ax_cpuid_suggest(*names);
+
+        if (ax_cpuid_known(*names))
+            continue;
+        ax_log(vm->log, AX_LOG_ERROR, "cpu.%s: unknown CPU feature '%s'%s%s%s",
+               key, *names, like ? "; did you mean '" : "", like ? like : "",
+               like ? "'?" : "");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int arch_read_cpuid(struct ax_engine_vm *vm, struct ax_cpuid *cpuid)
+{
+    struct kvm_cpuid2 *raw =
+        calloc(1, sizeof(*raw) + AX_CPUID_ENTRIES * sizeof(raw->entries[0]));
+    int err;
+
+    if (!raw)
+        return -ENOMEM;
+    raw->nent = AX_CPUID_ENTRIES;
+    err = ax_kvm_ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, (uintptr_t)raw);
+    for (unsigned i = 0; !err && i < raw->nent; i++) {
+        const struct kvm_cpuid_entry2 *e = &raw->entries[i];
+
+        cpuid->entries[cpuid->count++] = (struct ax_cpuid_entry){
+            .leaf = e->function,
+            .subleaf = e->index,
+            .indexed = e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+            .eax = e->eax,
+            .ebx = e->ebx,
+            .ecx = e->ecx,
+            .edx = e->edx,
+        };
+    }
+    free(raw);
+    return err ? arch_fail(vm, "KVM_GET_SUPPORTED_CPUID", err) : 0;
+}
+
+int ax_kvm_arch_vm_init(struct ax_engine_vm *vm)
+{
+    struct arch_vm *arch = calloc(1, sizeof(*arch));
+    uint64_t identity = IDENTITY_MAP_ADDR;
+    int err;
+
+    vm->arch = arch;
+    if (!arch)
+        return -ENOMEM;
+    pthread_mutex_init(&arch->lock, NULL);
+    err = arch_check_names(vm, "hide", vm->cpu.hide);
+    if (!err)
+        err = arch_check_names(vm, "expose", vm->cpu.expose);
+    if (!err)
+        err = arch_read_cpuid(vm, &arch->cpuid);
+    if (err)
+        return err;
+    err = ax_kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, (uintptr_t)&identity);
+    if (!err)
+        err = ax_kvm_ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR);
+    return err ? arch_fail(vm, "KVM_SET_TSS_ADDR", err) : 0;
+}
+
+void ax_kvm_arch_vm_fini(struct ax_engine_vm *vm)
+{
+    struct arch_vm *arch = vm->arch;
+
+    if (!arch)
+        return;
+    pthread_mutex_destroy(&arch->lock);
+    free(arch);
+    vm->arch = NULL;
+}
+
+/* Unknown MSRs come to us, so that they are seen and counted. */
+static void arch_catch_msrs(struct ax_engine_vm *vm)
+{
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
+                                 .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
+
+    /* Without it KVM itself injects #GP: only the count is lost. */
+    ax_kvm_ioctl(vm->fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
+}
+
+static int arch_kernel_irqchip(struct ax_engine_vm *vm)
+{
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+    int err = ax_kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0);
+
+    if (err)
+        return arch_fail(vm, "KVM_CREATE_IRQCHIP", err);
+    err = ax_kvm_ioctl(vm->fd, KVM_CREATE_PIT2, (uintptr_t)&pit);
+    return err ? arch_fail(vm, "KVM_CREATE_PIT2", err) : 0;
+}
+
+static int arch_split_irqchip(struct ax_engine_vm *vm)
+{
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_SPLIT_IRQCHIP,
+                                 .args = {IOAPIC_PINS}};
+    int err = ax_kvm_ioctl(vm->fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
+
+    return err ? arch_fail(vm, "KVM_CAP_SPLIT_IRQCHIP", err) : 0;
+}
+
+int ax_kvm_arch_vm_seal(struct ax_engine_vm *vm)
+{
+    int err = 0;
+
+    arch_catch_msrs(vm);
+    if (vm->ids[0])
+        err = ax_kvm_ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, vm->ids[0]);
+    if (err)
+        return arch_fail(vm, "KVM_SET_BOOT_CPU_ID", err);
+    if (vm->irqchip == AX_IRQCHIP_KERNEL)
+        return arch_kernel_irqchip(vm);
+    return vm->irqchip == AX_IRQCHIP_SPLIT ? arch_split_irqchip(vm) : 0;
+}
+
+int ax_kvm_arch_msi_route(struct ax_engine_vm *vm, unsigned pin,
+                          uint64_t address, uint32_t data, bool masked)
+{
+    union {
+        struct kvm_irq_routing head;
+        char room[sizeof(struct kvm_irq_routing) +
+                  IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)];
+    } table = {.head = {.nr = 0}};
+    struct arch_vm *arch = vm->arch;
+    int err;
+
+    if (vm->irqchip != AX_IRQCHIP_SPLIT || pin >= IOAPIC_PINS)
+        return -EINVAL;
+    pthread_mutex_lock(&arch->lock);
+    arch->routes[pin].used = !masked;
+    arch->routes[pin].address = address;
+    arch->routes[pin].data = data;
+    for (unsigned i = 0; i < IOAPIC_PINS; i++) {
+        struct kvm_irq_routing_entry *e = &table.head.entries[table.head.nr];
+
+        if (!arch->routes[i].used)
+            continue;
+        memset(e, 0, sizeof(*e));
+        e->gsi = i;
+        e->type = KVM_IRQ_ROUTING_MSI;
+        e->u.msi.address_lo = (uint32_t)arch->routes[i].address;
+        e->u.msi.address_hi = (uint32_t)(arch->routes[i].address >> 32);
+        e->u.msi.data = arch->routes[i].data;
+        table.head.nr++;
+    }
+    err = ax_kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)&table);
+    pthread_mutex_unlock(&arch->lock);
+    return err;
+}
+
+/* ---- vCPU ---- */
+
+static int arch_set_cpuid(struct ax_engine_vcpu *vcpu)
+{
+    struct ax_engine_vm *vm = vcpu->vm;
+    const struct arch_vm *arch = vm->arch;
+    int khz = ax_kvm_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+    struct ax_cpuid_facts facts = {
+        .tsc_khz = khz > 0 ? (uint32_t)khz : 0,
+        .apic_khz = APIC_KHZ,
+        .apic = vm->irqchip != AX_IRQCHIP_NONE,
+        .tsc_deadline = ax_kvm_cap(vm->fd, KVM_CAP_TSC_DEADLINE_TIMER),
+    };
+    struct ax_cpuid *cpuid = malloc(sizeof(*cpuid));
+    struct kvm_cpuid2 *raw =
+        calloc(1, sizeof(*raw) + AX_CPUID_ENTRIES * sizeof(raw->entries[0]));
+    int err = -ENOMEM;
+
+    if (cpuid && raw) {
+        *cpuid = arch->cpuid;
+        ax_cpuid_apply(cpuid, &facts, &vm->cpu, vcpu->id);
+        for (unsigned i = 0; i < cpuid->count; i++) {
+            const struct ax_cpuid_entry *e = &cpuid->entries[i];
+
+            raw->entries[raw->nent++] = (struct kvm_cpuid_entry2){
+                .function = e->leaf,
+                .index = e->subleaf,
+                .flags = e->indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+                .eax = e->eax,
+                .ebx = e->ebx,
+                .ecx = e->ecx,
+                .edx = e->edx,
+            };
+        }
+        err = ax_kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, (uintptr_t)raw);
+    }
+    free(raw);
+    free(cpuid);
+    return err ? arch_fail(vm, "KVM_SET_CPUID2", err) : 0;
+}
+
+static int arch_set_msrs(struct ax_engine_vcpu *vcpu)
+{
+    static const struct kvm_msr_entry entries[] = {
+        {.index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING},
+        {.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE_WB},
+    };
+    union {
+        struct kvm_msrs head;
+        char room[sizeof(struct kvm_msrs) + sizeof(entries)];
+    } msrs = {.head = {.nmsrs = AX_ARRAY_LEN(entries)}};
+    int n;
+
+    memcpy(msrs.head.entries, entries, sizeof(entries));
+    n = ax_kvm_ioctl(vcpu->fd, KVM_SET_MSRS, (uintptr_t)&msrs);
+    if (n < 0)
+        return arch_fail(vcpu->vm, "KVM_SET_MSRS", n);
+    return 0; /* one the host's KVM does not have is not missed */
+}
+
+int ax_kvm_arch_vcpu_init(struct ax_engine_vcpu *vcpu)
+{
+    int err;
+
+    vcpu->arch = calloc(1, sizeof(struct arch_vcpu));
+    if (!vcpu->arch)
+        return -ENOMEM;
+    err = arch_set_cpuid(vcpu);
+    return err ? err : arch_set_msrs(vcpu);
+}
+
+void ax_kvm_arch_vcpu_fini(struct ax_engine_vcpu *vcpu)
+{
+    free(vcpu->arch);
+    vcpu->arch = NULL;
+}
+
+/* ---- registers ---- */
+
+/* Where general registers lie in struct kvm_regs, by number. */
+static const size_t regs_at[] = {
+    [AX_X86_RAX] = offsetof(struct kvm_regs, rax),
+    [AX_X86_RBX] = offsetof(struct kvm_regs, rbx),
+    [AX_X86_RCX] = offsetof(struct kvm_regs, rcx),
+    [AX_X86_RDX] = offsetof(struct kvm_regs, rdx),
+    [AX_X86_RSI] = offsetof(struct kvm_regs, rsi),
+    [AX_X86_RDI] = offsetof(struct kvm_regs, rdi),
+    [AX_X86_RSP] = offsetof(struct kvm_regs, rsp),
+    [AX_X86_RBP] = offsetof(struct kvm_regs, rbp),
+    [AX_X86_R8] = offsetof(struct kvm_regs, r8),
+    [AX_X86_R9] = offsetof(struct kvm_regs, r9),
+    [AX_X86_R10] = offsetof(struct kvm_regs, r10),
+    [AX_X86_R11] = offsetof(struct kvm_regs, r11),
+    [AX_X86_R12] = offsetof(struct kvm_regs, r12),
+    [AX_X86_R13] = offsetof(struct kvm_regs, r13),
+    [AX_X86_R14] = offsetof(struct kvm_regs, r14),
+    [AX_X86_R15] = offsetof(struct kvm_regs, r15),
+    [AX_X86_RIP] = offsetof(struct kvm_regs, rip),
+    [AX_X86_RFLAGS] = offsetof(struct kvm_regs, rflags),
+};
+
+static const struct {
+    size_t at;
+    unsigned width;
+} sregs_at[] = {
+#define SREG(reg, member)                                                      \
+    [reg] = {offsetof(struct kvm_sregs, member),                               \
+             sizeof(((struct kvm_sregs *)0)->member)}
+    SREG(AX_X86_CR0, cr0),
+    SREG(AX_X86_CR2, cr2),
+    SREG(AX_X86_CR3, cr3),
+    SREG(AX_X86_CR4, cr4),
+    SREG(AX_X86_CR8, cr8),
+    SREG(AX_X86_EFER, efer),
+    SREG(AX_X86_APIC_BASE, apic_base),
+    SREG(AX_X86_GDT_BASE, gdt.base),
+    SREG(AX_X86_GDT_LIMIT, gdt.limit),
+    SREG(AX_X86_IDT_BASE, idt.base),
+    SREG(AX_X86_IDT_LIMIT, idt.limit),
+#undef SREG
+};
+
+static const size_t segments_at[] = {
+    offsetof(struct kvm_sregs, es),  offsetof(struct kvm_sregs, cs),
+    offsetof(struct kvm_sregs, ss),  offsetof(struct kvm_sregs, ds),
+    offsetof(struct kvm_sregs, fs),  offsetof(struct kvm_sregs, gs),
+    offsetof(struct kvm_sregs, ldt), offsetof(struct kvm_sregs, tr),
+};
+
+/* The cache that holds reg, filled; NULL and *err if that fails. */
+static struct arch_vcpu *reg_cache(struct ax_engine_vcpu *vcpu, unsigned reg,
+                                   unsigned *which, int *err)
+{
+    struct arch_vcpu *arch = vcpu->arch;
+
+    *err = reg < AX_X86_REGS ? 0 : -EINVAL;
+    *which = reg <= AX_X86_RFLAGS ? CACHE_REGS : CACHE_SREGS;
+    if (!*err && !(arch->valid & *which)) {
+        *err = *which == CACHE_REGS ? ax_kvm_ioctl(vcpu->fd, KVM_GET_REGS,
+                                                   (uintptr_t)&arch->regs)
+                                    : ax_kvm_ioctl(vcpu->fd, KVM_GET_SREGS,
+                                                   (uintptr_t)&arch->sregs);
+        if (!*err)
+            arch->valid |= *which;
+    }
+    return *err ? NULL : arch;
+}
+
+static uint64_t segment_get(const struct kvm_segment *seg, unsigned part)
+{
+    switch (part) {
+    case AX_X86_SEG_SELECTOR:
+        return seg->selector;
+    case AX_X86_SEG_BASE:
+        return seg->base;
+    case AX_X86_SEG_LIMIT:
+        return seg->limit;
+    default:
+        return seg->type | (unsigned)seg->s << 4 | (unsigned)seg->dpl << 5 |
+               (unsigned)seg->present << 7 | (unsigned)seg->avl << 12 |
+               (unsigned)seg->l << 13 | (unsigned)seg->db << 14 |
+               (unsigned)seg->g << 15 | (unsigned)seg->unusable << 16;
+    }
+}
+
+static void segment_set(struct kvm_segment *seg, unsigned part, uint64_t val)
+{
+    switch (part) {
+    case AX_X86_SEG_SELECTOR:
+        seg->selector = (uint16_t)val;
+        break;
+    case AX_X86_SEG_BASE:
+        seg->base = val;
+        break;
+    case AX_X86_SEG_LIMIT:
+        seg->limit = (uint32_t)val;
+        break;
+    default:
+        seg->type = val & 0xf;
+        seg->s = val >> 4 & 1;
+        seg->dpl = val >> 5 & 3;
+        seg->present = val >> 7 & 1;
+        seg->avl = val >> 12 & 1;
+        seg->l = val >> 13 & 1;
+        seg->db = val >> 14 & 1;
+        seg->g = val >> 15 & 1;
+        seg->unusable = val >> 16 & 1;
+        break;
+    }
+}
+
+static struct kvm_segment *segment_at(struct arch_vcpu *arch, unsigned reg)
+{
+    return (struct kvm_segment *)(void *)((char *)&arch->sregs +
+                                          segments_at[(reg - AX_X86_ES) / 4]);
+}
+
+int ax_kvm_arch_reg_get(struct ax_engine_vcpu *vcpu, unsigned reg,
+                        uint64_t *val)
+{
+    unsigned which;
+    int err;
+    struct arch_vcpu *arch = reg_cache(vcpu, reg, &which, &err);
+
+    *val = 0;
+    if (!arch)
+        return err;
+    if (which == CACHE_REGS)
+        memcpy(val, (char *)&arch->regs + regs_at[reg], sizeof(*val));
+    else if (reg >= AX_X86_ES)
+        *val = segment_get(segment_at(arch, reg), (reg - AX_X86_ES) % 4);
+    else
+        memcpy(val, (char *)&arch->sregs + sregs_at[reg].at,
+               sregs_at[reg].width);
+    return 0;
+}
+
+int ax_kvm_arch_reg_set(struct ax_engine_vcpu *vcpu, unsigned reg, uint64_t val)
+{
+    unsigned which;
+    int err;
+    struct arch_vcpu *arch = reg_cache(vcpu, reg, &which, &err);
+
+    if (!arch)
+        return err;
+    if (which == CACHE_REGS)
+        memcpy((char *)&arch->regs + regs_at[reg], &val, sizeof(val));
+    else if (reg >= AX_X86_ES)
+        segment_set(segment_at(arch, reg), (reg - AX_X86_ES) % 4, val);
+    else
+        memcpy((char *)&arch->sregs + sregs_at[reg].at, &val,
+               sregs_at[reg].width);
+    arch->dirty |= which;
+    return 0;
+}
+
+int ax_kvm_arch_enter(struct ax_engine_vcpu *vcpu)
+{
+    struct arch_vcpu *arch = vcpu->arch;
+    int err = 0;
+
+    if (!arch->dirty)
+        return 0;
+    if (arch->dirty & CACHE_SREGS)
+        err = ax_kvm_ioctl(vcpu->fd, KVM_SET_SREGS, (uintptr_t)&arch->sregs);
+    if (!err && (arch->dirty & CACHE_REGS))
+        err = ax_kvm_ioctl(vcpu->fd, KVM_SET_REGS, (uintptr_t)&arch->regs);
+    arch->dirty = 0;
+    return err ? arch_fail(vcpu->vm, "the CPU refuses the registers", err) : 0;
+}
+
+void ax_kvm_arch_leave(struct ax_engine_vcpu *vcpu)
+{
+    struct arch_vcpu *arch = vcpu->arch;
+
+    arch->valid = 0;
+}
+
+/* ---- exits ---- */
+
+void ax_kvm_arch_deliver(struct ax_engine_vcpu *vcpu, const struct ax_exit *ex)
+{
+    struct kvm_run *run = vcpu->run;
+
+    if (ex->kind == AX_EXIT_SYSREG_READ || ex->kind == AX_EXIT_SYSREG_WRITE) {
+        run->msr.data = ex->answer;
+        run->msr.error = ex->unclaimed; /* #GP, as of an MSR that is not */
+    } else if (ex->kind == AX_EXIT_HYPERCALL) {
+        run->hypercall.ret = ex->answer;
+    }
+}
+
+bool ax_kvm_arch_exit(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
+{
+    const struct kvm_run *run = vcpu->run;
+
+    switch (run->exit_reason) {
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        ex->access.write = run->exit_reason == KVM_EXIT_X86_WRMSR;
+        ex->kind =
+            ex->access.write ? AX_EXIT_SYSREG_WRITE : AX_EXIT_SYSREG_READ;
+        ex->access.addr = run->msr.index;
+        ex->access.data = run->msr.data;
+        ex->access.width = 8;
+        ex->access.space = AX_SPACE_SYSREG;
+        return true;
+    case KVM_EXIT_IOAPIC_EOI:
+        ex->kind = AX_EXIT_INTERRUPT_END;
+        ex->interrupt.vector = run->eoi.vector;
+        return true;
+    case KVM_EXIT_X86_BUS_LOCK:
+    case KVM_EXIT_NOTIFY:
+        ex->kind = AX_EXIT_NOTHING;
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,218 @@
+/*
+ * cli.c - the options of axvm-run, one table row each.
+ */
+#include "cli.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_DEMO = 0x100,
+    KEY_SET,
+    KEY_DUMP_CONFIG,
+    KEY_LENIENT,
+    KEY_STRICT,
+    KEY_TIMEOUT,
+    KEY_STATS,
+    KEY_TRACE,
+    KEY_LOG_LEVEL,
+    KEY_LOG_FILE,
+    KEY_CONSOLE,
+};
+
+static const struct argp_option options_table[] = {
+    {NULL, 0, NULL, 0, "What to run:", 1},
+    {"demo", KEY_DEMO, NULL, 0, "Run the built-in guest, no file needed", 1},
+    {"set", KEY_SET, "TABLE.KEY=VALUE", 0,
+     "Override a configuration value; repeatable", 1},
+    {"lenient", KEY_LENIENT, NULL, 0, "Unknown keys are only warnings", 1},
+    {"strict", KEY_STRICT, NULL, 0, "With check: warnings are errors", 1},
+    {"dump-config", KEY_DUMP_CONFIG, NULL, 0,
+     "Print the effective configuration with its defaults as TOML", 1},
+    {NULL, 0, NULL, 0, "How to run it:", 2},
+    {"console", KEY_CONSOLE, "SPEC", 0,
+     "stdio (default), pty, unix:PATH, file:PATH or none", 2},
+    {"timeout", KEY_TIMEOUT, "SECONDS", 0,
+     "End the guest after that long, with status 124", 2},
+    {NULL, 0, NULL, 0, "What to tell:", 3},
+    {"stats", KEY_STATS, "FILE", OPTION_ARG_OPTIONAL,
+     "Exit statistics and boot timeline at the end: text, or JSON to FILE", 3},
+    {"trace", KEY_TRACE, "exits[:FILE]", 0, "One line per exit", 3},
+    {"log-level", KEY_LOG_LEVEL, "LEVEL", 0,
+     "off, error, warn, info (default) or debug", 3},
+    {"log-file", KEY_LOG_FILE, "FILE", 0,
+     "Append the log to FILE instead of standard error", 3},
+    {NULL, 0, NULL, 0, "About:", -1},
+    {0},
+};
+
+static const char usage[] = "GUEST.toml\n"
+                            "--demo\n"
+                            "check GUEST.toml...\n"
+                            "probe";
+
+static const char text[] =
+    "Runs the virtual machine that GUEST.toml describes; its console is this "
+    "terminal. 'check' validates files and runs nothing; 'probe' tells whether "
+    "this host can run guests."
+    "\vKeys on the console: Ctrl-a x ends the guest, Ctrl-a h lists the "
+    "others.\n\n"
+    "Exit status: 0 the guest powered off, asked for a reset, or was ended "
+    "from outside; 2 usage or configuration error; 4 this host cannot run it; "
+    "6 the guest crashed; 8 axvm-run failed; 124 timeout; (code << 1) | 1 when "
+    "the guest wrote code to the debug-exit port 0xf4.\n\n"
+    "See axvm-run(1) and axvm.toml(5).";
+
+static void parse_seconds(const char *arg, uint64_t *ns,
+                          struct argp_state *state)
+{
+    char *end;
+    double seconds = strtod(arg, &end);
+
+    if (end == arg || *end || !isfinite(seconds) || seconds <= 0 ||
+        seconds > 1e9)
+        argp_error(state, "--timeout: '%s' is not a number of seconds above 0",
+                   arg);
+    *ns = (uint64_t)(seconds * 1e9);
+}
+
+static void parse_trace(const char *arg, struct ax_options *out,
+                        struct argp_state *state)
+{
+    if (strncmp(arg, "exits", 5) || (arg[5] && (arg[5] != ':' || !arg[6])))
+        argp_error(state,
+                   "--trace: '%s' is unknown; expected exits or exits:FILE",
+                   arg);
+    out->trace = true;
+    out->trace_file = arg[5] ? arg + 6 : NULL;
+}
+
+static void parse_file(const char *arg, struct ax_options *out)
+{
+    if (!out->file_count && out->command == AX_COMMAND_RUN) {
+        if (!strcmp(arg, "check")) {
+            out->command = AX_COMMAND_CHECK;
+            return;
+        }
+        if (!strcmp(arg, "probe")) {
+            out->command = AX_COMMAND_PROBE;
+            return;
+        }
+    }
+    out->files[out->file_count++] = arg;
+}
+
+/* What only the whole line tells. */
+static void parse_whole(const struct ax_options *out, struct argp_state *state)
+{
+    if (out->command == AX_COMMAND_PROBE) {
+        if (out->file_count || out->demo)
+            argp_error(state, "probe takes no guest");
+    } else if (out->command == AX_COMMAND_CHECK) {
+        if (!out->file_count)
+            argp_error(state, "check needs at least one GUEST.toml");
+    } else if (out->demo && out->file_count) {
+        argp_error(state, "--demo takes no GUEST.toml ('%s')", out->files[0]);
+    } else if (!out->demo && !out->file_count) {
+        argp_error(state, "no guest: name a GUEST.toml, or try --demo");
+    } else if (out->file_count > 1) {
+        argp_error(state, "one GUEST.toml at a time ('%s' is the second)",
+                   out->files[1]);
+    }
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct ax_options *out = state->input;
+    enum ax_log_level level;
+
+    switch (key) {
+    case KEY_DEMO:
+        out->demo = true;
+        break;
+    case KEY_SET:
+        if (!strchr(arg, '='))
+            argp_error(state, "--set: '%s' is not TABLE.KEY=VALUE", arg);
+        out->sets[out->set_count++] = arg;
+        break;
+    case KEY_DUMP_CONFIG:
+        out->dump_config = true;
+        break;
+    case KEY_LENIENT:
+        out->lenient = true;
+        break;
+    case KEY_STRICT:
+        out->strict = true;
+        break;
+    case KEY_TIMEOUT:
+        parse_seconds(arg, &out->timeout_ns, state);
+        break;
+    case KEY_STATS:
+        out->stats = true;
+        out->stats_file = arg;
+        break;
+    case KEY_TRACE:
+        parse_trace(arg, out, state);
+        break;
+    case KEY_LOG_LEVEL:
+        if (ax_log_parse_level(arg, &level))
+            argp_error(state,
+                       "--log-level: '%s' is unknown; expected off, error, "
+                       "warn, info or debug",
+                       arg);
+        out->log_level = arg;
+        break;
+    case KEY_LOG_FILE:
+        out->log_file = arg;
+        break;
+    case KEY_CONSOLE:
+        out->console = arg;
+        break;
+    case ARGP_KEY_ARG:
+        parse_file(arg, out);
+        break;
+    case ARGP_KEY_END:
+        parse_whole(out, state);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static void print_version(FILE *to, struct argp_state *state)
+{
+    fputs("axvm-run " AX_VERSION "\n", to);
+}
+
+int ax_cli_parse(int argc, char **argv, struct ax_options *out)
+{
+    const struct argp argp = {
+        .options = options_table,
+        .parser = parse_option,
+        .args_doc = usage,
+        .doc = text,
+    };
+
+    memset(out, 0, sizeof(*out));
+    out->files = calloc((size_t)argc + 1, sizeof(*out->files));
+    out->sets = calloc((size_t)argc + 1, sizeof(*out->sets));
+    if (!out->files || !out->sets) {
+        ax_cli_fini(out);
+        return -ENOMEM;
+    }
+    argp_err_exit_status = AX_STATUS_USAGE;
+    argp_program_version_hook = print_version;
+    return -argp_parse(&argp, argc, argv, 0, NULL, out);
+}
+
+void ax_cli_fini(struct ax_options *options)
+{
+    free(options->files);
+    free(options->sets);
+    options->files = NULL;
+    options->sets = NULL;
+}

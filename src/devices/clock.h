@@ -1,0 +1,32 @@
+/*
+ * clock.h - host time in the units of a device that counts at its own rate.
+ *
+ * Any thread. Split into seconds and the rest, so that no product overflows:
+ * valid for rates below 16 GHz and spans below a century.
+ */
+#ifndef AX_DEVICES_CLOCK_H
+#define AX_DEVICES_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+enum { AX_NSEC_PER_SEC = 1000000000 };
+
+/* CLOCK_MONOTONIC in ticks of hz, rounded down. */
+static inline uint64_t ax_clock_ticks(uint32_t hz)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * hz +
+           (uint64_t)now.tv_nsec * hz / AX_NSEC_PER_SEC;
+}
+
+/* How long ticks of hz take in nanoseconds, rounded up. */
+static inline uint64_t ax_clock_ns(uint64_t ticks, uint32_t hz)
+{
+    return ticks / hz * AX_NSEC_PER_SEC +
+           (ticks % hz * AX_NSEC_PER_SEC + hz - 1) / hz;
+}
+
+#endif

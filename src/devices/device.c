@@ -1,0 +1,88 @@
+/*
+ * device.c - life of a model and the locked ways into it.
+ */
+#include "devices/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int ax_device_create(const struct ax_device_ops *ops, enum ax_space space,
+                     uint64_t base, const struct ax_device_env *env,
+                     struct ax_device **out)
+{
+    struct ax_device *dev = calloc(1, ops->state);
+    int err = 0;
+
+    *out = NULL;
+    if (!dev)
+        return -ENOMEM;
+    dev->ops = ops;
+    dev->env = *env;
+    dev->space = space;
+    dev->base = base;
+    pthread_mutex_init(&dev->lock, NULL);
+    if (ops->init)
+        err = ops->init(dev);
+    if (err) {
+        ax_device_destroy(dev);
+        return err;
+    }
+    ax_device_reset(dev);
+    *out = dev;
+    return 0;
+}
+
+void ax_device_destroy(struct ax_device *dev)
+{
+    if (!dev)
+        return;
+    if (dev->ops->fini)
+        dev->ops->fini(dev);
+    pthread_mutex_destroy(&dev->lock);
+    free(dev);
+}
+
+void ax_device_reset(struct ax_device *dev)
+{
+    if (!dev->ops->reset)
+        return;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->reset(dev);
+    pthread_mutex_unlock(&dev->lock);
+}
+
+void ax_device_poll(struct ax_device *dev)
+{
+    if (!dev->ops->poll)
+        return;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->poll(dev);
+    pthread_mutex_unlock(&dev->lock);
+}
+
+void ax_device_line(struct ax_device *dev, unsigned line, bool level)
+{
+    if (!dev->ops->line)
+        return;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->line(dev, line, level);
+    pthread_mutex_unlock(&dev->lock);
+}
+
+void ax_device_eoi(struct ax_device *dev, unsigned vector)
+{
+    if (!dev->ops->eoi)
+        return;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->eoi(dev, vector);
+    pthread_mutex_unlock(&dev->lock);
+}
+
+void ax_device_power_button(struct ax_device *dev)
+{
+    if (!dev->ops->power_button)
+        return;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->power_button(dev);
+    pthread_mutex_unlock(&dev->lock);
+}

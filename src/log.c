@@ -1,0 +1,194 @@
+/*
+ * log.c - one shared sink, any number of named logs that write to it.
+ *
+ * A line is composed on the caller's stack and leaves in one write(2), so lines
+ * of different threads never mix and no lock is held around the host's I/O.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 1024, NAME_MAX_BYTES = 64, GUEST_LINES = 10 };
+
+struct sink {
+    int fd;
+    bool owned; /* a file of ours, not standard error */
+    enum ax_log_level level;
+};
+
+struct ax_log {
+    struct sink *sink;
+    bool root; /* owns the sink */
+    char name[NAME_MAX_BYTES];
+    pthread_mutex_t lock; /* the rate limit below */
+    time_t second;
+    unsigned passed, dropped;
+};
+
+static const char *const level_names[AX_LOG_LEVELS] = {
+    [AX_LOG_OFF] = "off",   [AX_LOG_ERROR] = "error", [AX_LOG_WARN] = "warn",
+    [AX_LOG_INFO] = "info", [AX_LOG_DEBUG] = "debug",
+};
+
+int ax_log_parse_level(const char *word, enum ax_log_level *out)
+{
+    for (int i = 0; i < AX_LOG_LEVELS; i++) {
+        if (!strcmp(word, level_names[i])) {
+            *out = (enum ax_log_level)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static struct ax_log *log_new(struct sink *sink, bool root, const char *name)
+{
+    struct ax_log *log = calloc(1, sizeof(*log));
+
+    if (!log)
+        return NULL;
+    log->sink = sink;
+    log->root = root;
+    snprintf(log->name, sizeof(log->name), "%s", name);
+    pthread_mutex_init(&log->lock, NULL);
+    return log;
+}
+
+int ax_log_create(const char *path, enum ax_log_level level,
+                  struct ax_log **out)
+{
+    struct sink *sink = calloc(1, sizeof(*sink));
+
+    *out = NULL;
+    if (!sink)
+        return -ENOMEM;
+    sink->level = level;
+    sink->fd = STDERR_FILENO;
+    if (path) {
+        sink->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        sink->owned = true;
+        if (sink->fd < 0) {
+            int err = -errno;
+
+            free(sink);
+            return err;
+        }
+    }
+    *out = log_new(sink, true, "axvm-run");
+    if (!*out) {
+        if (sink->owned)
+            close(sink->fd);
+        free(sink);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+int ax_log_create_child(struct ax_log *parent, const char *name,
+                        struct ax_log **out)
+{
+    *out = NULL;
+    if (!parent)
+        return 0;
+    *out = log_new(parent->sink, false, name);
+    return *out ? 0 : -ENOMEM;
+}
+
+void ax_log_destroy(struct ax_log *log)
+{
+    if (!log)
+        return;
+    if (log->root) {
+        if (log->sink->owned)
+            close(log->sink->fd);
+        free(log->sink);
+    }
+    pthread_mutex_destroy(&log->lock);
+    free(log);
+}
+
+bool ax_log_enabled(const struct ax_log *log, enum ax_log_level level)
+{
+    return log && level <= log->sink->level;
+}
+
+static void log_write(struct ax_log *log, enum ax_log_level level,
+                      const char *fmt, va_list args)
+{
+    char line[LINE_MAX_BYTES];
+    const size_t room = sizeof(line) - 1; /* the newline */
+    size_t len;
+    int n;
+
+    n = snprintf(line, room, "%s %s: ", level_names[level], log->name);
+    len = n < 0 ? 0 : (size_t)n;
+    n = vsnprintf(line + len, room - len, fmt, args);
+    len += n < 0 ? 0 : (size_t)n;
+    if (len >= room) {
+        len = room - 1;
+        memcpy(line + len - 3, "...", 3);
+    }
+    line[len++] = '\n';
+    /* A log that cannot be written must not disturb the VM: ignore it. */
+    if (write(log->sink->fd, line, len) < 0)
+        return;
+}
+
+void ax_log(struct ax_log *log, enum ax_log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    if (!ax_log_enabled(log, level))
+        return;
+    va_start(args, fmt);
+    log_write(log, level, fmt, args);
+    va_end(args);
+}
+
+/* Counts this line; true if it may pass. *dropped: to be told first. */
+static bool log_admit(struct ax_log *log, unsigned *dropped)
+{
+    struct timespec now;
+    bool pass;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    *dropped = 0;
+    pthread_mutex_lock(&log->lock);
+    if (log->second != now.tv_sec) {
+        *dropped = log->dropped;
+        log->second = now.tv_sec;
+        log->passed = 0;
+        log->dropped = 0;
+    }
+    pass = log->passed < GUEST_LINES;
+    if (pass)
+        log->passed++;
+    else
+        log->dropped++;
+    pthread_mutex_unlock(&log->lock);
+    return pass;
+}
+
+void ax_log_guest(struct ax_log *log, enum ax_log_level level, const char *fmt,
+                  ...)
+{
+    unsigned dropped;
+    va_list args;
+
+    if (!ax_log_enabled(log, level) || !log_admit(log, &dropped))
+        return;
+    if (dropped)
+        ax_log(log, level, "%u more lines like the last ones left out",
+               dropped);
+    va_start(args, fmt);
+    log_write(log, level, fmt, args);
+    va_end(args);
+}

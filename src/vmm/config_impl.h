@@ -1,0 +1,234 @@
+/*
+ * config_impl.h - what the config*.c files share. Private to them.
+ *
+ * One const table (config_keys.c) says what keys exist; config_read.c turns
+ * values into struct ax_config by it, config_dump.c prints by it, and the
+ * check files look at what only several keys together can tell.
+ */
+#ifndef AX_VMM_CONFIG_IMPL_H
+#define AX_VMM_CONFIG_IMPL_H
+
+#include "conf/toml.h"
+#include "vmm/config.h"
+
+enum {
+    CONF_LIST_MAX = 256, /* rows in any list */
+    CONF_REPORTS = 100,  /* problems told in full */
+};
+
+#define CONF_GPA_END ((uint64_t)1 << 52) /* what any of our hosts can map */
+
+enum conf_key_id {
+    KEY_ID,
+    KEY_NAME,
+    KEY_ARCH,
+    KEY_VM_TYPE,
+    KEY_CPU_NUM,
+    KEY_PHYS_CPU_IDS,
+    KEY_PHYS_CPU_SETS,
+    KEY_MEMORY,
+    KEY_KERNEL_PATH,
+    KEY_KERNEL_LOAD_ADDR,
+    KEY_ENTRY_POINT,
+    KEY_ENTRY_MODE,
+    KEY_IMAGE_LOCATION,
+    KEY_CMDLINE,
+    KEY_RAMDISK_PATH,
+    KEY_INITRD,
+    KEY_RAMDISK_LOAD_ADDR,
+    KEY_DTB_PATH,
+    KEY_DTB_LOAD_ADDR,
+    KEY_ENABLE_BIOS,
+    KEY_BOOT_PROTOCOL,
+    KEY_BIOS_PATH,
+    KEY_UEFI_FIRMWARE_PATH,
+    KEY_BIOS_LOAD_ADDR,
+    KEY_DISK_PATH,
+    KEY_MEMORY_REGIONS,
+    KEY_BACKING,
+    KEY_HUGEPAGES,
+    KEY_IRQCHIP,
+    KEY_HIDE,
+    KEY_EXPOSE,
+    KEY_INTERRUPT_MODE,
+    KEY_ADDRESS_SPACE_POLICY,
+    KEY_EMU_DEVICES,
+    KEY_PASSTHROUGH_DEVICES,
+    KEY_PASSTHROUGH_ADDRESSES,
+    KEY_PASSTHROUGH_PORTS,
+    KEY_EXCLUDED_DEVICES,
+    KEY_CONSOLE_MODE,
+    KEY_ESCAPES,
+    KEY_EXIT_PORT,
+    KEY_DEBUG_PORT,
+    KEY_TIMEOUT,
+    CONF_KEYS,
+};
+
+enum conf_kind {
+    KIND_INT,      /* unsigned or uint64_t, between min and max */
+    KIND_ADDR,     /* struct ax_config_addr, at most max */
+    KIND_BOOL,     /* bool */
+    KIND_STRING,   /* char *; min 1: not empty; words: one of these */
+    KIND_PATH,     /* struct ax_config_path */
+    KIND_WORD,     /* an enum, by words */
+    KIND_SIZE,     /* uint64_t bytes, between min and max */
+    KIND_SECONDS,  /* uint64_t nanoseconds, at most max seconds */
+    KIND_STRINGS,  /* char **, NULL-terminated */
+    KIND_EXCLUDED, /* the same from an array of arrays */
+    KIND_INTS,     /* uint64_t[AX_CPUS_MAX] */
+    KIND_LIST,     /* rows, by list */
+    CONF_KINDS,
+};
+
+/* The first word of a value is its name, the others are aliases. */
+struct conf_word {
+    const char *word; /* NULL: end */
+    unsigned val;
+};
+
+enum conf_cell { CELL_NAME, CELL_INT, CELL_HEX, CELL_INTS };
+
+/* One field of a row; positional and by name alike. */
+struct conf_field {
+    const char *name;
+    enum conf_cell cell;
+    bool required;
+    unsigned off, size;
+    unsigned count_off; /* CELL_INTS: where the count goes */
+    uint64_t max;
+};
+
+/* A list of structures that AxVisor lets people write in two ways. */
+struct conf_list {
+    const char *noun;
+    unsigned size, pos_off; /* of a row; where its position goes */
+    unsigned count_off;     /* in struct ax_config */
+    unsigned field_count;
+    const struct conf_field *fields;
+};
+
+struct conf_key {
+    const char *table, *name;
+    const char *doc; /* one line */
+    enum conf_kind kind;
+    bool extra; /* off counts in struct conf_extra, else in struct ax_config */
+    unsigned off, size;
+    uint64_t min, max;
+    const struct conf_word *words;
+    const struct conf_list *list;
+};
+
+extern const struct conf_key ax_config_keys[CONF_KEYS];
+
+/* Keys that steer the others and have no field of their own. */
+struct conf_extra {
+    bool enable_bios;
+    unsigned image_location;
+    struct ax_config_path uefi_firmware, initrd;
+};
+
+struct conf_given {
+    bool given, bad;        /* bad: reported, so its value means nothing */
+    struct ax_pos key, val; /* where they stand */
+    size_t count;           /* of an array */
+};
+
+/*
+ * A load in progress. While it lasts, positions in an override carry CONF_SET
+ * in their line; afterwards they are 0 like those of defaults.
+ */
+#define CONF_SET 0x80000000U
+
+struct conf_load {
+    const struct ax_config_source *src;
+    struct ax_config *conf;
+    struct conf_extra extra;
+    struct conf_given given[CONF_KEYS];
+    struct ax_pos kernel; /* the table, for what is missing in it */
+    const char *text;     /* the file's, for excerpts */
+    size_t size;
+    unsigned set;          /* the override being read, from 1; 0: the file */
+    unsigned set_column;   /* what to add to its columns */
+    unsigned errors, told; /* errors found; problems reported */
+    int err;               /* -ENOMEM, or 0 */
+};
+
+static inline bool conf_has(const struct conf_load *load, enum conf_key_id id)
+{
+    return load->given[id].given && !load->given[id].bad;
+}
+
+/* ---- config_report.c ---- */
+
+/* What may follow a message; each part may be NULL. */
+struct conf_hint {
+    const char *expected, *help;
+    const char *block; /* whole lines, printed as they are */
+};
+
+/* at.line 0: no place in the file; the message then points at its start. */
+void ax_config_say(struct conf_load *load, enum ax_severity severity,
+                   struct ax_pos at, const struct conf_hint *hint,
+                   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* "FILE: error: text": the file as a whole cannot be read. */
+void ax_config_say_file(struct conf_load *load, const char *text);
+
+/* Tells how many problems were left out, if any were. */
+void ax_config_say_rest(struct conf_load *load);
+
+/* Did-you-mean: offers candidates in turn, keeps the nearest plausible one. */
+struct conf_nearest {
+    const char *word, *best;
+    unsigned distance;
+};
+void ax_config_nearest(struct conf_nearest *nearest, const char *candidate);
+
+/* ---- config_read.c ---- */
+
+/* One value into *load->conf; every problem is reported. */
+void ax_config_read_value(struct conf_load *load, enum conf_key_id id,
+                          const struct ax_toml *val);
+
+/* A position of the tree being read, as struct conf_load keeps it. */
+struct ax_pos ax_config_at(const struct conf_load *load, unsigned line,
+                           unsigned column);
+
+/* What a key takes, in words. */
+void ax_config_expect(const struct conf_key *key, char *buf, size_t size);
+
+/* "found" words: "a string", "an integer"... */
+const char *ax_config_found(const struct ax_toml *val);
+
+/* path as seen from the directory that file is in; NULL: no memory. */
+char *ax_config_join(const char *file, const char *path);
+
+/* ---- config_list.c ---- */
+
+void ax_config_read_list(struct conf_load *load, const struct conf_key *key,
+                         const struct ax_toml *val);
+void ax_config_free_lists(struct ax_config *conf);
+
+/* An integer of at most max; reports and returns false if it is none. */
+bool ax_config_int(struct conf_load *load, const struct ax_toml *val,
+                   const char *what, uint64_t min, uint64_t max, uint64_t *out);
+
+/* "[gpa, size, flags, map_type]" */
+void ax_config_shape(const struct conf_list *list, char *buf, size_t size);
+
+/* ---- config_check.c and the files it calls ---- */
+
+/* Everything that needs more than one key: defaults, limits, conflicts. */
+void ax_config_check(struct conf_load *load);
+
+/* config_memory.c: rounding, merging, overlaps. */
+void ax_config_check_memory(struct conf_load *load);
+
+/* config_arch.c: for which architecture is this file? */
+void ax_config_infer_arch(struct conf_load *load);
+
+/* config_devices.c: what of [devices] a process can and cannot honour. */
+void ax_config_check_devices(struct conf_load *load);
+
+#endif

@@ -1,0 +1,280 @@
+/*
+ * config_keys.c - every key of a guest file, in the order of the dump.
+ *
+ * Data only: reading, did-you-mean and the dump all work from this table, so a
+ * new key is one entry here, one field in struct ax_config and its line in
+ * docs/guest-toml.md. What keys mean together is checked in config_check.c.
+ */
+#include "vmm/config_impl.h"
+
+#define FIELD(member)                                                          \
+    .off = offsetof(struct ax_config, member),                                 \
+    .size = sizeof(((struct ax_config *)0)->member)
+#define EXTRA(member)                                                          \
+    .extra = true, .off = offsetof(struct conf_extra, member),                 \
+    .size = sizeof(((struct conf_extra *)0)->member)
+#define CELL(row, member)                                                      \
+    .off = offsetof(struct row, member),                                       \
+    .size = sizeof(((struct row *)0)->member)
+#define ROWS(row, counter, row_fields)                                         \
+    .size = sizeof(struct row), .pos_off = offsetof(struct row, pos),          \
+    .count_off = offsetof(struct ax_config, counter), .fields = row_fields,    \
+    .field_count = AX_ARRAY_LEN(row_fields)
+
+/* TOML has no larger integer. */
+#define ANY ((uint64_t)INT64_MAX)
+
+enum { FLAGS_MAX = 0x3f, PORT_MAX = 0xffff, TIMEOUT_MAX = 1000000000 };
+
+/* ---- words ---- */
+
+static const struct conf_word arch_words[] = {
+    {"x86_64", 0},
+    {"aarch64", 1},
+    {"riscv64", 2},
+    {NULL, 0},
+};
+
+static const struct conf_word image_location_words[] = {
+    {"fs", 0},
+    {"memory", 1},
+    {NULL, 0},
+};
+
+static const struct conf_word entry_mode_words[] = {
+    {"auto", AX_ENTRY_AUTO},
+    {"real", AX_ENTRY_REAL},
+    {"protected", AX_ENTRY_PROTECTED},
+    {"long", AX_ENTRY_LONG},
+    {NULL, 0},
+};
+
+static const struct conf_word boot_protocol_words[] = {
+    {"auto", AX_BOOT_AUTO},
+    {"direct", AX_BOOT_DIRECT},
+    {"kernel", AX_BOOT_DIRECT},
+    {"multiboot", AX_BOOT_MULTIBOOT},
+    {"bios", AX_BOOT_MULTIBOOT},
+    {"axvm-bios", AX_BOOT_MULTIBOOT},
+    {"uefi", AX_BOOT_UEFI},
+    {"efi", AX_BOOT_UEFI},
+    {NULL, 0},
+};
+
+static const struct conf_word backing_words[] = {
+    {"anonymous", AX_BACKING_ANONYMOUS},
+    {"memfd", AX_BACKING_MEMFD},
+    {NULL, 0},
+};
+
+/* The last two also stand for the TOML booleans. */
+static const struct conf_word hugepages_words[] = {
+    {"off", AX_HUGEPAGES_OFF},
+    {"transparent", AX_HUGEPAGES_TRANSPARENT},
+    {"2M", AX_HUGEPAGES_2M},
+    {"1G", AX_HUGEPAGES_1G},
+    {"false", AX_HUGEPAGES_OFF},
+    {"true", AX_HUGEPAGES_TRANSPARENT},
+    {NULL, 0},
+};
+
+static const struct conf_word irqchip_words[] = {
+    {"kernel", AX_IRQCHIP_KERNEL},
+    {"split", AX_IRQCHIP_SPLIT},
+    {"none", AX_IRQCHIP_NONE},
+    {NULL, 0},
+};
+
+static const struct conf_word interrupt_mode_words[] = {
+    {"no_irq", AX_IRQ_MODE_NONE},  {"no", AX_IRQ_MODE_NONE},
+    {"none", AX_IRQ_MODE_NONE},    {"emu", AX_IRQ_MODE_EMU},
+    {"emulated", AX_IRQ_MODE_EMU}, {"passthrough", AX_IRQ_MODE_PT},
+    {"pt", AX_IRQ_MODE_PT},        {NULL, 0},
+};
+
+static const struct conf_word address_space_words[] = {
+    {"virtualized", AX_ASPACE_VIRTUALIZED},
+    {"virtual", AX_ASPACE_VIRTUALIZED},
+    {"passthrough", AX_ASPACE_PASSTHROUGH},
+    {"pt", AX_ASPACE_PASSTHROUGH},
+    {NULL, 0},
+};
+
+/* ---- rows; names and order are AxVisor's ---- */
+
+static const struct conf_field region_fields[] = {
+    {"gpa", CELL_HEX, true, CELL(ax_config_region, gpa), .max = ANY},
+    {"size", CELL_HEX, true, CELL(ax_config_region, size), .max = ANY},
+    {"flags", CELL_HEX, true, CELL(ax_config_region, flags), .max = FLAGS_MAX},
+    {"map_type", CELL_INT, true, CELL(ax_config_region, map_type),
+     .max = AX_MAP_RESERVED},
+};
+
+static const struct conf_field emu_fields[] = {
+    {"name", CELL_NAME, true, CELL(ax_config_emu, name)},
+    {"base_gpa", CELL_HEX, true, CELL(ax_config_emu, base), .max = ANY},
+    {"length", CELL_HEX, true, CELL(ax_config_emu, length), .max = ANY},
+    {"irq_id", CELL_INT, true, CELL(ax_config_emu, irq), .max = ANY},
+    {"emu_type", CELL_HEX, true, CELL(ax_config_emu, type), .max = ANY},
+    {"cfg_list", CELL_INTS, false, CELL(ax_config_emu, cfg), .max = ANY,
+     .count_off = offsetof(struct ax_config_emu, cfg_count)},
+};
+
+static const struct conf_field passthrough_fields[] = {
+    {"name", CELL_NAME, true, CELL(ax_config_passthrough, name)},
+    {"base_gpa", CELL_HEX, false, CELL(ax_config_passthrough, gpa), .max = ANY},
+    {"base_hpa", CELL_HEX, false, CELL(ax_config_passthrough, hpa), .max = ANY},
+    {"length", CELL_HEX, false, CELL(ax_config_passthrough, length),
+     .max = ANY},
+    {"irq_id", CELL_INT, false, CELL(ax_config_passthrough, irq), .max = ANY},
+};
+
+static const struct conf_field window_fields[] = {
+    {"base_gpa", CELL_HEX, true, CELL(ax_config_range, base), .max = ANY},
+    {"length", CELL_HEX, true, CELL(ax_config_range, length), .max = ANY},
+};
+
+static const struct conf_field port_fields[] = {
+    {"base", CELL_HEX, true, CELL(ax_config_range, base), .max = PORT_MAX},
+    {"length", CELL_HEX, true, CELL(ax_config_range, length), .max = PORT_MAX},
+};
+
+static const struct conf_list regions = {
+    "memory region", ROWS(ax_config_region, region_count, region_fields)};
+static const struct conf_list emu_devices = {
+    "emulated device", ROWS(ax_config_emu, emu_count, emu_fields)};
+static const struct conf_list passthrough_devices = {
+    "passthrough device",
+    ROWS(ax_config_passthrough, passthrough_count, passthrough_fields)};
+static const struct conf_list passthrough_addresses = {
+    "passthrough address range",
+    ROWS(ax_config_range, window_count, window_fields)};
+static const struct conf_list passthrough_ports = {
+    "passthrough port range", ROWS(ax_config_range, port_count, port_fields)};
+
+/* ---- keys ---- */
+
+const struct conf_key ax_config_keys[CONF_KEYS] = {
+    [KEY_ID] = {"base", "id", "number of the VM", KIND_INT, FIELD(id),
+                .max = ANY},
+    [KEY_NAME] = {"base", "name", "name of the VM", KIND_STRING, FIELD(name),
+                  .min = 1},
+    [KEY_ARCH] = {"base", "arch", "architecture of the guest", KIND_STRING,
+                  FIELD(arch), .words = arch_words},
+    [KEY_VM_TYPE] = {"base", "vm_type",
+                     "0 host, 1 RTOS, 2 Linux: AxVisor's, changes nothing",
+                     KIND_INT, FIELD(vm_type), .max = UINT32_MAX},
+    [KEY_CPU_NUM] = {"base", "cpu_num", "virtual CPUs, 1 to 64", KIND_INT,
+                     FIELD(cpu_num), .min = 1, .max = AX_CPUS_MAX},
+    [KEY_PHYS_CPU_IDS] = {"base", "phys_cpu_ids",
+                          "hardware id that the guest sees, one per vCPU",
+                          KIND_INTS, FIELD(cpu_ids), .max = ANY},
+    [KEY_PHYS_CPU_SETS] = {"base", "phys_cpu_sets",
+                           "mask of host CPUs to run on, one per vCPU; 0: any",
+                           KIND_INTS, FIELD(cpu_sets), .max = ANY},
+    [KEY_MEMORY] = {"base", "memory", "guest memory, laid out by the board",
+                    KIND_SIZE, FIELD(memory), .min = AX_MIB(1),
+                    .max = CONF_GPA_END},
+    [KEY_KERNEL_PATH] = {"kernel", "kernel_path", "kernel image", KIND_PATH,
+                         FIELD(kernel)},
+    [KEY_KERNEL_LOAD_ADDR] = {"kernel", "kernel_load_addr",
+                              "where the kernel goes", KIND_ADDR,
+                              FIELD(kernel_load), .max = CONF_GPA_END - 1},
+    [KEY_ENTRY_POINT] = {"kernel", "entry_point", "first instruction of vCPU 0",
+                         KIND_ADDR, FIELD(entry), .max = CONF_GPA_END - 1},
+    [KEY_ENTRY_MODE] = {"kernel", "entry_mode",
+                        "x86 mode in which a flat binary is entered", KIND_WORD,
+                        FIELD(entry_mode), .words = entry_mode_words},
+    [KEY_IMAGE_LOCATION] = {"kernel", "image_location",
+                            "fs or memory: images are read from their paths",
+                            KIND_WORD, EXTRA(image_location),
+                            .words = image_location_words},
+    [KEY_CMDLINE] = {"kernel", "cmdline", "kernel command line", KIND_STRING,
+                     FIELD(cmdline)},
+    [KEY_RAMDISK_PATH] = {"kernel", "ramdisk_path", "initial RAM disk",
+                          KIND_PATH, FIELD(initrd)},
+    [KEY_INITRD] = {"kernel", "initrd", "another name of ramdisk_path",
+                    KIND_PATH, EXTRA(initrd)},
+    [KEY_RAMDISK_LOAD_ADDR] = {"kernel", "ramdisk_load_addr",
+                               "where the RAM disk goes", KIND_ADDR,
+                               FIELD(initrd_load), .max = CONF_GPA_END - 1},
+    [KEY_DTB_PATH] = {"kernel", "dtb_path", "device tree blob", KIND_PATH,
+                      FIELD(dtb)},
+    [KEY_DTB_LOAD_ADDR] = {"kernel", "dtb_load_addr",
+                           "where the device tree goes", KIND_ADDR,
+                           FIELD(dtb_load), .max = CONF_GPA_END - 1},
+    [KEY_ENABLE_BIOS] = {"kernel", "enable_bios",
+                         "must agree with boot_protocol", KIND_BOOL,
+                         EXTRA(enable_bios)},
+    [KEY_BOOT_PROTOCOL] =
+        {"kernel", "boot_protocol",
+         "auto, direct, multiboot or uefi; auto: by the image", KIND_WORD,
+         FIELD(protocol), .words = boot_protocol_words},
+    [KEY_BIOS_PATH] = {"kernel", "bios_path", "firmware image", KIND_PATH,
+                       FIELD(bios)},
+    [KEY_UEFI_FIRMWARE_PATH] = {"kernel", "uefi_firmware_path",
+                                "firmware image of boot protocol uefi",
+                                KIND_PATH, EXTRA(uefi_firmware)},
+    [KEY_BIOS_LOAD_ADDR] = {"kernel", "bios_load_addr",
+                            "where the firmware goes", KIND_ADDR,
+                            FIELD(bios_load), .max = CONF_GPA_END - 1},
+    [KEY_DISK_PATH] = {"kernel", "disk_path", "not used, as in AxVisor",
+                       KIND_PATH, FIELD(disk)},
+    [KEY_MEMORY_REGIONS] = {"kernel", "memory_regions",
+                            "guest memory: [gpa, size, flags, map_type]",
+                            KIND_LIST, FIELD(regions), .list = &regions},
+    [KEY_BACKING] = {"memory", "backing",
+                     "host memory behind it: anonymous or memfd", KIND_WORD,
+                     FIELD(backing), .words = backing_words},
+    [KEY_HUGEPAGES] = {"memory", "hugepages",
+                       "host pages behind it: off, transparent, 2M or 1G",
+                       KIND_WORD, FIELD(hugepages), .words = hugepages_words},
+    [KEY_IRQCHIP] = {"cpu", "irqchip",
+                     "interrupt controllers: kernel, split or none", KIND_WORD,
+                     FIELD(irqchip), .words = irqchip_words},
+    [KEY_HIDE] = {"cpu", "hide", "CPU features that the guest must not see",
+                  KIND_STRINGS, FIELD(cpu_hide)},
+    [KEY_EXPOSE] = {"cpu", "expose",
+                    "CPU features that it sees only if named here",
+                    KIND_STRINGS, FIELD(cpu_expose)},
+    [KEY_INTERRUPT_MODE] = {"devices", "interrupt_mode",
+                            "no_irq, emu or passthrough (emulated as well)",
+                            KIND_WORD, FIELD(interrupt_mode),
+                            .words = interrupt_mode_words},
+    [KEY_ADDRESS_SPACE_POLICY] =
+        {"devices", "address_space_policy",
+         "virtualized or passthrough (virtualized as well)", KIND_WORD,
+         FIELD(address_space_policy), .words = address_space_words},
+    [KEY_EMU_DEVICES] = {"devices", "emu_devices",
+                         "[name, base_gpa, length, irq_id, emu_type, cfg_list]",
+                         KIND_LIST, FIELD(emu), .list = &emu_devices},
+    [KEY_PASSTHROUGH_DEVICES] =
+        {"devices", "passthrough_devices",
+         "host devices, replaced: [name, base_gpa, base_hpa, length, irq_id]",
+         KIND_LIST, FIELD(passthrough), .list = &passthrough_devices},
+    [KEY_PASSTHROUGH_ADDRESSES] =
+        {"devices", "passthrough_addresses",
+         "host MMIO, reads as all ones: [base_gpa, length]", KIND_LIST,
+         FIELD(windows), .list = &passthrough_addresses},
+    [KEY_PASSTHROUGH_PORTS] = {"devices", "passthrough_ports",
+                               "host ports, read as all ones: [base, length]",
+                               KIND_LIST, FIELD(ports),
+                               .list = &passthrough_ports},
+    [KEY_EXCLUDED_DEVICES] = {"devices", "excluded_devices",
+                              "host devices not to pass through", KIND_EXCLUDED,
+                              FIELD(excluded)},
+    [KEY_CONSOLE_MODE] = {"console", "mode",
+                          "stdio, pty, unix:PATH, file:PATH or none",
+                          KIND_STRING, FIELD(console), .min = 1},
+    [KEY_ESCAPES] = {"console", "escapes", "Ctrl-a commands on a terminal",
+                     KIND_BOOL, FIELD(escapes)},
+    [KEY_EXIT_PORT] = {"debug", "exit_port",
+                       "a write to port 0xf4 ends the guest", KIND_BOOL,
+                       FIELD(debug_exit)},
+    [KEY_DEBUG_PORT] = {"debug", "debug_port",
+                        "port 0xe9 writes to the console", KIND_BOOL,
+                        FIELD(debug_port)},
+    [KEY_TIMEOUT] = {"debug", "timeout",
+                     "seconds until the guest is ended; 0: never", KIND_SECONDS,
+                     FIELD(timeout_ns), .max = TIMEOUT_MAX},
+};

@@ -1,0 +1,72 @@
+/*
+ * crash.c - reason, registers, instruction and the last exits, as log lines.
+ */
+#include "vmm/crash.h"
+
+#include "arch/arch.h"
+#include "log.h"
+#include "vcpu/vcpu.h"
+
+static void crash_line(void *ctx, const char *text)
+{
+    const struct ax_crash *crash = ctx;
+
+    ax_log(crash->log, AX_LOG_ERROR, "  %s", text);
+}
+
+/* Runs of the same exit are told once, with their number. */
+static bool exit_same(const struct ax_exit *a, const struct ax_exit *b)
+{
+    if (a->kind != b->kind || a->answer != b->answer)
+        return false;
+    switch (a->kind) {
+    case AX_EXIT_MMIO_READ:
+    case AX_EXIT_MMIO_WRITE:
+    case AX_EXIT_IO_READ:
+    case AX_EXIT_IO_WRITE:
+    case AX_EXIT_SYSREG_READ:
+    case AX_EXIT_SYSREG_WRITE:
+        return a->access.addr == b->access.addr &&
+               a->access.width == b->access.width &&
+               a->access.data == b->access.data;
+    default:
+        return false;
+    }
+}
+
+static void crash_history(const struct ax_crash *crash)
+{
+    const struct ax_exit *history[AX_VCPU_HISTORY];
+    unsigned count = ax_vcpu_history(crash->vcpu, history);
+    char text[160];
+
+    ax_log(crash->log, AX_LOG_ERROR, "the last %u exits, oldest first:", count);
+    for (unsigned i = 0; i < count;) {
+        unsigned run = 1;
+
+        while (i + run < count && exit_same(history[i], history[i + run]))
+            run++;
+        ax_exit_format(history[i], text, sizeof(text));
+        if (run > 1)
+            ax_log(crash->log, AX_LOG_ERROR, "  %s (%u times)", text, run);
+        else
+            ax_log(crash->log, AX_LOG_ERROR, "  %s", text);
+        i += run;
+    }
+}
+
+void ax_crash_report(struct ax_crash *crash)
+{
+    bool failed = crash->exit->kind == AX_EXIT_FAIL_ENTRY;
+    char text[160];
+
+    ax_log(crash->log, AX_LOG_ERROR, "the guest crashed: vcpu%u: %s",
+           ax_vcpu_id(crash->vcpu),
+           ax_exit_format(crash->exit, text, sizeof(text)));
+    if (crash->engine && crash->arch && crash->arch->dump)
+        crash->arch->dump(crash->ops, crash->engine, crash->mem,
+                          crash->exit->fail.bytes,
+                          failed ? crash->exit->fail.count : 0, crash_line,
+                          crash);
+    crash_history(crash);
+}

@@ -1,0 +1,23 @@
+/*
+ * console.h - a console whose host end is the test.
+ *
+ * A program that uses these functions gets the model side of
+ * devices/console.h (ready, get, put) from here instead of from the product;
+ * it cannot use the rest of the real console besides.
+ */
+#ifndef FAKE_CONSOLE_H
+#define FAKE_CONSOLE_H
+
+struct ax_console;
+
+/* Aborts when out of memory. */
+struct ax_console *fake_console_create(void);
+void fake_console_destroy(struct ax_console *console);
+
+/* Queues what the host types. The model is not told: call ax_device_poll. */
+void fake_console_type(struct ax_console *console, const char *text);
+
+/* Everything put since creation, NUL-terminated, at most 255 bytes of it. */
+const char *fake_console_output(const struct ax_console *console);
+
+#endif

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# run.sh [--vtx] [--tap FILE] [--axvm FILE] CASE...: unmodified Debian kernels.
+#
+# Boots the lab once and runs every CASE in it (see cases.sh), with a line for
+# each; the same as TAP in FILE. --vtx: on real VT-x, in Bochs, and slowly.
+
+set -eu
+. "$(dirname "$0")/../../scripts/lib.sh"
+
+arch=x86_64 tap='' options=(--timeout 200)
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help) help_text && exit ;;
+    --vtx) arch=x86_64-vtx options=(--timeout 900) && shift ;;
+    --tap) tap=$2 && shift 2 ;;
+    --axvm) options+=(--axvm "$2") && shift 2 ;;
+    -*) usage_error "unknown option '$1'" ;;
+    *) break ;;
+    esac
+done
+[ $# -gt 0 ] || usage_error "no case given"
+here=$top/tests/linux
+[ -z "$tap" ] || rm -f "$tap"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/axvm-linux.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 143' INT TERM HUP
+for flavour in cloud generic; do
+    case " $*" in *" $flavour-"*) ;; *) continue ;; esac
+    kernel=$("$top/scripts/lab-kernel.sh" "$flavour") || {
+        status=$?
+        printf '%s\n' "$kernel"
+        exit $status
+    }
+    options+=(--file "$kernel/vmlinuz=vmlinuz-$flavour"
+        --file "$kernel/release=release-$flavour")
+done
+"$here/make-initrd.sh" "$work/initrd"
+options+=(--file "$here/cases.sh" --file "$work/initrd")
+
+status=0
+"$top/scripts/lab.sh" "$arch" "${options[@]}" --log "$work/log" -- \
+    sh cases.sh "$@" </dev/null || status=$?
+[ $status != 77 ] || exit 77
+if [ -n "$tap" ]; then
+    {
+        echo "1..$#"
+        for name; do
+            sed 's/\r*$//' "$work/log" 2>/dev/null |
+                grep -E "^(not )?ok ${name}[: ]" ||
+                echo "not ok $name: no result, the lab's status is $status"
+        done
+    } | sed -E 's/^((not )?ok) /\1 - /' >"$tap"
+fi
+exit $status
