@@ -150,9 +150,8 @@ static struct moment moment_sub(struct moment a, struct moment b)
 
 static struct moment rtc_host_now(void)
 {
-    struct timespec now;
+    struct timespec now = ax_clock_now(CLOCK_REALTIME);
 
-    clock_gettime(CLOCK_REALTIME, &now);
     return (struct moment){now.tv_sec + (int64_t)EPOCH_DAYS * DAY, now.tv_nsec};
 }
 

@@ -95,6 +95,20 @@ int ax_source_read(const struct ax_source *src, uint64_t off, void *buf,
     return 0;
 }
 
+const char *ax_source_strerror(int err)
+{
+    switch (err) {
+    case -EISDIR:
+        return "is a directory";
+    case -ESPIPE:
+        return "is not a regular file";
+    case -ENODATA:
+        return "is empty or ends too early";
+    default:
+        return strerror(-err);
+    }
+}
+
 static bool source_watched(const struct ax_source *src,
                            const struct ax_progress *watch)
 {

@@ -33,6 +33,9 @@ void ax_source_close(struct ax_source *src);
 int ax_source_read(const struct ax_source *src, uint64_t off, void *buf,
                    uint64_t len);
 
+/* What an error of the two above means, for a message: "is a directory"... */
+const char *ax_source_strerror(int err);
+
 /* Told while large images load: how far into the file, in steps of 1 MiB. */
 struct ax_progress {
     void (*fn)(void *ctx, const char *what, uint64_t done, uint64_t total);

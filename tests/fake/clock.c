@@ -3,12 +3,9 @@
  */
 #include "fake/clock.h"
 
-#include <stdbool.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#include "devices/clock.h"
 
-/* The clock of a process is a global of it, and so is its fake. */
+/* Time is a global of the world, and so is its fake. */
 static uint64_t fake_realtime, fake_monotonic;
 
 void fake_clock_set(uint64_t realtime_ns, uint64_t monotonic_ns)
@@ -23,15 +20,15 @@ void fake_clock_advance(uint64_t ns)
     fake_monotonic += ns;
 }
 
-int clock_gettime(clockid_t id, struct timespec *now)
+struct timespec ax_clock_now(clockid_t id)
 {
-    uint64_t ns = id == CLOCK_REALTIME    ? fake_realtime
-                  : id == CLOCK_MONOTONIC ? fake_monotonic
-                                          : 0;
+    uint64_t ns = id == CLOCK_REALTIME ? fake_realtime : fake_monotonic;
+    struct timespec now;
 
     if (!ns)
-        return (int)syscall(SYS_clock_gettime, id, now);
-    now->tv_sec = (time_t)(ns / 1000000000U);
-    now->tv_nsec = (long)(ns % 1000000000U);
-    return 0;
+        clock_gettime(id, &now);
+    else
+        now = (struct timespec){.tv_sec = (time_t)(ns / AX_NSEC_PER_SEC),
+                                .tv_nsec = (long)(ns % AX_NSEC_PER_SEC)};
+    return now;
 }

@@ -1,9 +1,9 @@
 /*
  * clock.h - host time as the test wants it.
  *
- * A program that uses these functions gets clock_gettime from here, libc's
- * callers included. Until fake_clock_set it tells the true time. Timers of the
- * kernel know nothing of it.
+ * A program that uses these functions gets devices/clock.h's ax_clock_now from
+ * here, so the models it drives do. Until fake_clock_set it tells the true
+ * time. Timers of the loop know nothing of it.
  */
 #ifndef FAKE_CLOCK_H
 #define FAKE_CLOCK_H

@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# axvm-run.bash - completion for axvm-run; bash-completion loads it by its name.
+
+# Words that end in a colon are prefixes: a path or so follows.
+_axvm_run_words()
+{
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
+    [[ ${COMPREPLY-} != *: ]] || compopt -o nospace
+}
+
+_axvm_run_path()
+{
+    cur=${cur#*:}
+    _filedir
+}
+
+# shellcheck disable=SC2034  # _init_completion sets more than we read
+_axvm_run()
+{
+    local cur prev words cword split arg
+    _init_completion -s -n : || return
+
+    case $prev in
+        --set | --timeout) return ;;
+        --log-file) _filedir && return ;;
+        --log-level) _axvm_run_words 'off error warn info debug' && return ;;
+        --trace)
+            case $cur in
+                exits:*) _axvm_run_path ;;
+                *) _axvm_run_words 'exits exits:' ;;
+            esac
+            return
+            ;;
+        --console)
+            case $cur in
+                unix:* | file:*) _axvm_run_path ;;
+                *) _axvm_run_words 'stdio pty none unix: file:' ;;
+            esac
+            return
+            ;;
+        --stats) ! $split || { _filedir && return; } ;; # its value is optional
+    esac
+    ! $split || return
+
+    if [[ $cur == -* ]]; then
+        _axvm_run_words '--demo --set --lenient --strict --dump-config
+            --console --timeout --stats --trace --log-level --log-file --help
+            --usage --version'
+        return
+    fi
+
+    # A command can only be the first argument.
+    _get_first_arg
+    [[ -n $arg && $arg != "$cur" ]] || _axvm_run_words 'check probe'
+    [[ $arg == probe ]] || _filedir toml
+} && complete -F _axvm_run axvm-run

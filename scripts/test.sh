@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# test.sh [--all] [--quick] [CTEST_ARGUMENT...]: every test this machine can run.
+#
+# Installs what the tests need, builds, tests and checks, and ends with one line
+# "N passed, N failed, N skipped"; above it stand the reason of each skip and
+# the name of each failure. Logs are in build/test. Status 1 on a failure.
+#
+#   --all     the slow ones, too: more Linux kernels, real VT-x in Bochs
+#   --quick   one build, its tests without the nested Linux, the fast checks
+#
+# What else is given goes to ctest: scripts/test.sh --quick -R uart
+
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+all='' quick='' ctest_args=()
+for arg; do
+    case $arg in
+    --help) help_text && exit ;;
+    --all) all=1 ;;
+    --quick) quick=1 ;;
+    *) ctest_args+=("$arg") ;;
+    esac
+done
+
+cd "$top"
+logs=$top/build/test
+rm -rf "$logs"
+mkdir -p "$logs"
+jobs=$(nproc)
+: >"$logs/results" # one line each: pass|fail|skip NAME REASON
+
+result() { printf '%s\n' "$*" >>"$logs/results"; }
+
+# check NAME COMMAND...: one test; its output is worth reading if it fails.
+check() {
+    local name=$1 start=$SECONDS log
+    shift
+    log=$logs/${name//[^a-zA-Z0-9]/-}.log
+    if "$@" >"$log" 2>&1; then
+        result pass "$name"
+        printf 'ok      %s (%d s)\n' "$name" $((SECONDS - start))
+        return 0
+    fi
+    result fail "$name"
+    printf 'FAILED  %s (%d s)\n' "$name" $((SECONDS - start))
+    tail -n 60 "$log"
+    return 1
+}
+
+# build PRESET [CMAKE_ARGUMENT...]
+build() {
+    local preset=$1
+    shift
+    cmake --preset "$preset" "$@" && cmake --build "build/$preset" -j "$jobs"
+}
+
+clang_build() {
+    cmake -S . -B build/clang -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ &&
+        cmake --build build/clang -j "$jobs"
+}
+
+# run_tests NAME BUILD_DIR CTEST_ARGUMENT...: each ctest entry is one result;
+# or each line of its TAP file, where it writes one.
+run_tests() {
+    local name=$1 dir=$2
+    shift 2
+    rm -f "$dir"/tap/*.tap
+    printf '\n-- tests: %s\n' "$name"
+    ctest --test-dir "$dir" -j "$jobs" --no-tests=ignore --output-on-failure \
+        --test-output-size-passed 65536 --test-output-size-failed 65536 \
+        --output-junit "$logs/$name.xml" "$@" \
+        ${ctest_args[@]+"${ctest_args[@]}"} || true
+    if [ ! -s "$logs/$name.xml" ]; then
+        result fail "$name ctest"
+        return
+    fi
+    awk -v run="$name" -v tap="$dir/tap" "$count_junit" "$logs/$name.xml" \
+        >>"$logs/results"
+}
+
+# shellcheck disable=SC2016  # awk's dollars
+count_junit='
+function attribute(key) {
+    return match($0, " " key "=\"[^\"]*\"") ?
+        substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 4) : ""
+}
+function plain(text) {
+    gsub(/&lt;/, "<", text); gsub(/&gt;/, ">", text)
+    gsub(/&quot;/, "\"", text); gsub(/&apos;/, "\047", text)
+    gsub(/&amp;/, "\\&", text)
+    return text
+}
+function finish(    file, line, name, failures, reason) {
+    file = tap "/" entry ".tap"
+    while ((getline line < file) > 0) {
+        if (line !~ /^(not )?ok /)
+            continue
+        name = line
+        sub(/^(not )?ok (- )?/, "", name)
+        reason = ""
+        if (match(name, / *# SKIP */)) {
+            reason = ": " substr(name, RSTART + RLENGTH)
+            name = substr(name, 1, RSTART - 1)
+        }
+        sub(/ *\([0-9.]+s\)$/, "", name)
+        name = run "/" entry " " name
+        if (line ~ /^not/) {
+            failures++
+            print "fail " name
+        } else if (reason) {
+            print "skip " name reason
+        } else {
+            print "pass " name
+        }
+        counted = 1
+    }
+    close(file)
+    if (status == "fail" && !failures)
+        print "fail " run "/" entry " (" (message ? message : "failed") ")"
+    else if (status == "notrun" && message ~ /^SKIP/)
+        print "skip " run "/" entry ": " (why ? why : "no reason given")
+    else if (status == "notrun")
+        print "fail " run "/" entry " (could not be run)"
+    else if (status == "run" && !counted)
+        print "pass " run "/" entry
+}
+/<testcase / {
+    entry = attribute("name"); status = attribute("status")
+    why = message = ""; counted = 0
+}
+/<(failure|skipped) / { message = attribute("message") }
+match($0, /SKIP: .*/) && !why { why = plain(substr($0, RSTART + 6, RLENGTH)) }
+/<\/testcase>/ { finish() }
+'
+
+format() {
+    find src tests bench \( -name '*.[ch]' -o -name '*.cc' \) \
+        -exec clang-format --dry-run -Werror {} +
+}
+
+# Both leave out conf/toml.cc: most of what they would read there is toml++.
+tidy() {
+    find src -name '*.c' -print0 | xargs -0 -n 4 -P "$jobs" \
+        clang-tidy -p build/clang --quiet
+}
+
+analyse() {
+    find src -name '*.c' -print0 | xargs -0 cppcheck -j "$jobs" --quiet \
+        --error-exitcode=1 --std=c11 --library=posix,gnu --inline-suppr \
+        --enable=warning,performance,portability \
+        --suppressions-list=.cppcheck-suppressions \
+        -D_GNU_SOURCE -D__x86_64__ -DAX_VERSION='""' \
+        -DAX_HOST_ARCH='"x86_64"' -DAX_SYSCONFDIR='"/etc"' -I src
+}
+
+lint_scripts() {
+    find scripts tests completions .ci \
+        \( -name '*.sh' -o -name '*.bash' -o -path .ci/run \) \
+        -exec shellcheck {} +
+}
+
+lint_pages() { find man -name '*.[15]' -exec mandoc -T lint -W warning {} +; }
+
+static_build() {
+    build static && strip -o build/static/stripped build/static/axvm-run &&
+        stat -c '%s bytes' build/static/stripped
+}
+
+"$top/scripts/setup.sh" build test
+for role in lab ${all:+vtx}; do
+    [ -n "$quick" ] || "$top/scripts/setup.sh" "$role" ||
+        say "the $role packages cannot be installed: its tests will skip"
+done
+
+# ---- the product, and its tests on this machine
+
+left_out=(-LE '^(slow|linux)$')
+if [ -z "$quick" ]; then
+    left_out=(-LE '^slow$')
+    [ -z "$all" ] || left_out=()
+    # The nested Linux takes this one along.
+    check 'static build' static_build || true
+fi
+if check 'gcc build' build release; then
+    run_tests gcc build/release ${left_out[@]+"${left_out[@]}"}
+fi
+
+# ---- the same code seen by other tools
+
+printf '\n-- checks\n'
+check 'clang-format' format || true
+check 'layers' scripts/check-layers.sh build/release || true
+check 'headers' scripts/check-headers.sh || true
+check 'shellcheck' lint_scripts || true
+check 'manual pages' lint_pages || true
+if [ -z "$quick" ]; then
+    if check 'clang build' clang_build; then
+        check 'clang-tidy' tidy || true
+    fi
+    check 'cppcheck' analyse || true
+    if check 'asan build' build asan; then
+        run_tests asan build/asan -LE '^(linux|slow)$'
+    fi
+    if check 'tsan build' build tsan; then
+        run_tests tsan build/tsan -L '^thread$'
+    fi
+fi
+
+# ---- what came out
+
+count() { grep -c "^$1 " "$logs/results" || true; }
+
+printf '\n'
+sed -n 's/^skip /skipped: /p' "$logs/results"
+sed -n 's/^fail /FAILED: /p' "$logs/results"
+printf '%d passed, %d failed, %d skipped\n' \
+    "$(count pass)" "$(count fail)" "$(count skip)"
+[ "$(count fail)" = 0 ]

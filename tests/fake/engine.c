@@ -1,0 +1,238 @@
+/*
+ * engine.c - the scripted engine.
+ */
+#include "fake/engine.h"
+
+#include "memory/memory.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REGIONS = 32, LINES = 64 };
+
+struct ax_engine_vm {
+    struct ax_engine_conf conf;
+    struct ax_region regions[REGIONS];
+    unsigned region_count;
+    bool sealed;
+    atomic_bool lines[LINES];
+};
+
+struct ax_engine_vcpu {
+    struct ax_engine_vm *vm;
+    uint64_t regs[AX_FAKE_REGS];
+    pthread_mutex_t lock;
+    pthread_cond_t kicked;
+    bool kick;
+    atomic_bool blocked;
+};
+
+static atomic_uint alive;
+
+unsigned ax_fake_alive(void)
+{
+    return atomic_load(&alive);
+}
+
+bool ax_fake_line(struct ax_engine_vm *vm, unsigned line)
+{
+    return line < LINES && atomic_load(&vm->lines[line]);
+}
+
+static int fake_probe(ax_backend_fact *fact, void *ctx)
+{
+    if (fact)
+        fact(ctx, "fake engine", "always there", NULL);
+    return 0;
+}
+
+static int fake_vm_create(const struct ax_engine_conf *conf,
+                          struct ax_engine_vm **out)
+{
+    *out = calloc(1, sizeof(**out));
+    if (!*out)
+        return -ENOMEM;
+    (*out)->conf = *conf;
+    return 0;
+}
+
+static void fake_vm_destroy(struct ax_engine_vm *vm)
+{
+    free(vm);
+}
+
+static int fake_mem_map(struct ax_engine_vm *vm, const struct ax_region *region)
+{
+    if (vm->sealed || vm->region_count == REGIONS)
+        return -EBUSY;
+    vm->regions[vm->region_count++] = *region;
+    return 0;
+}
+
+static int fake_vm_seal(struct ax_engine_vm *vm)
+{
+    vm->sealed = true;
+    return 0;
+}
+
+static int fake_irq_line(struct ax_engine_vm *vm, unsigned line, bool level)
+{
+    if (line >= LINES)
+        return -EINVAL;
+    atomic_store(&vm->lines[line], level);
+    return 0;
+}
+
+static int fake_vcpu_create(struct ax_engine_vm *vm, unsigned id,
+                            struct ax_engine_vcpu **out)
+{
+    struct ax_engine_vcpu *vcpu;
+
+    *out = NULL;
+    if (id >= vm->conf.vcpus)
+        return -EINVAL;
+    vcpu = calloc(1, sizeof(*vcpu));
+    if (!vcpu)
+        return -ENOMEM;
+    vcpu->vm = vm;
+    pthread_mutex_init(&vcpu->lock, NULL);
+    pthread_cond_init(&vcpu->kicked, NULL);
+    atomic_fetch_add(&alive, 1);
+    *out = vcpu;
+    return 0;
+}
+
+static void fake_vcpu_destroy(struct ax_engine_vcpu *vcpu)
+{
+    if (!vcpu)
+        return;
+    pthread_cond_destroy(&vcpu->kicked);
+    pthread_mutex_destroy(&vcpu->lock);
+    free(vcpu);
+    atomic_fetch_sub(&alive, 1);
+}
+
+static int fake_reg_get(struct ax_engine_vcpu *vcpu, unsigned reg,
+                        uint64_t *val)
+{
+    *val = reg < AX_FAKE_REGS ? vcpu->regs[reg] : 0;
+    return reg < AX_FAKE_REGS ? 0 : -EINVAL;
+}
+
+static int fake_reg_set(struct ax_engine_vcpu *vcpu, unsigned reg, uint64_t val)
+{
+    if (reg >= AX_FAKE_REGS)
+        return -EINVAL;
+    vcpu->regs[reg] = val;
+    return 0;
+}
+
+static const struct ax_fake_step *fake_fetch(struct ax_engine_vcpu *vcpu)
+{
+    const uint64_t pc = vcpu->regs[AX_FAKE_PC];
+
+    for (unsigned i = 0; i < vcpu->vm->region_count; i++) {
+        const struct ax_region *r = &vcpu->vm->regions[i];
+
+        if (ax_range_within(pc, sizeof(struct ax_fake_step), r->gpa, r->size))
+            return (const void *)((const char *)r->hva + (pc - r->gpa));
+    }
+    return NULL;
+}
+
+static bool fake_take_kick(struct ax_engine_vcpu *vcpu, bool wait, bool blocked)
+{
+    bool kick;
+
+    pthread_mutex_lock(&vcpu->lock);
+    atomic_store(&vcpu->blocked, blocked);
+    while (wait && !vcpu->kick)
+        pthread_cond_wait(&vcpu->kicked, &vcpu->lock);
+    kick = vcpu->kick;
+    vcpu->kick = false;
+    atomic_store(&vcpu->blocked, false);
+    pthread_mutex_unlock(&vcpu->lock);
+    return kick;
+}
+
+static int fake_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
+{
+    uint64_t answer = ex->answer;
+
+    memset(ex, 0, sizeof(*ex));
+    for (;;) {
+        const struct ax_fake_step *step = fake_fetch(vcpu);
+
+        if (fake_take_kick(vcpu, false, false))
+            return 0;
+        if (!step) { /* as a CPU that fetches from nowhere */
+            ex->kind = AX_EXIT_FAIL_ENTRY;
+            ex->fail.why = "nothing at the instruction pointer";
+            return 0;
+        }
+        vcpu->regs[AX_FAKE_PC] += sizeof(*step);
+        switch (step->op) {
+        case AX_FAKE_EXIT:
+            *ex = step->exit;
+            if (step->echo)
+                ex->access.data = answer;
+            return 0;
+        case AX_FAKE_SPIN:
+        case AX_FAKE_SLEEP:
+            fake_take_kick(vcpu, true, step->op == AX_FAKE_SLEEP);
+            return 0;
+        case AX_FAKE_LOOP:
+            vcpu->regs[AX_FAKE_PC] = step->target;
+            break;
+        case AX_FAKE_ERROR:
+            return -(int)step->target;
+        }
+    }
+}
+
+static void fake_vcpu_kick(struct ax_engine_vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->kick = true;
+    pthread_cond_broadcast(&vcpu->kicked);
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
+static bool fake_vcpu_blocked(struct ax_engine_vcpu *vcpu)
+{
+    return atomic_load(&vcpu->blocked);
+}
+
+static int fake_msi_send(struct ax_engine_vm *vm, uint64_t address,
+                         uint32_t data)
+{
+    return 0;
+}
+
+static int fake_msi_route(struct ax_engine_vm *vm, unsigned pin,
+                          uint64_t address, uint32_t data, bool masked)
+{
+    return pin < LINES ? 0 : -EINVAL;
+}
+
+const struct ax_backend_ops ax_fake = {
+    .name = "fake",
+    .probe = fake_probe,
+    .vm_create = fake_vm_create,
+    .vm_destroy = fake_vm_destroy,
+    .mem_map = fake_mem_map,
+    .vm_seal = fake_vm_seal,
+    .irq_line = fake_irq_line,
+    .vcpu_create = fake_vcpu_create,
+    .vcpu_destroy = fake_vcpu_destroy,
+    .reg_get = fake_reg_get,
+    .reg_set = fake_reg_set,
+    .vcpu_run = fake_vcpu_run,
+    .vcpu_kick = fake_vcpu_kick,
+    .vcpu_blocked = fake_vcpu_blocked,
+    .msi_send = fake_msi_send,
+    .msi_route = fake_msi_route,
+};

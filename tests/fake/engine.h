@@ -1,0 +1,39 @@
+/*
+ * engine.h - an engine without a CPU: replays scripted exits.
+ *
+ * Its machine language is struct ax_fake_step. A program is an array of steps
+ * in guest memory; the instruction pointer (AX_FAKE_PC) holds the address of
+ * the next one. So programs are loaded, run and isolated like real ones.
+ */
+#ifndef AX_TESTS_FAKE_ENGINE_H
+#define AX_TESTS_FAKE_ENGINE_H
+
+#include "backend/backend.h"
+
+enum ax_fake_op {
+    AX_FAKE_EXIT,  /* come out with .exit */
+    AX_FAKE_SPIN,  /* stay inside until kicked, then go on with the next step */
+    AX_FAKE_SLEEP, /* the same, but blocked as in HLT */
+    AX_FAKE_LOOP,  /* back to the step at .target */
+    AX_FAKE_ERROR, /* vcpu_run returns .target as an error code */
+};
+
+struct ax_fake_step {
+    enum ax_fake_op op;
+    bool echo; /* the access carries the last answer instead of its data */
+    uint64_t target;
+    struct ax_exit exit;
+};
+
+/* Register numbers: PC is 16 like AX_X86_RIP, so that one prepare serves. */
+enum { AX_FAKE_PC = 16, AX_FAKE_REGS = 64 };
+
+extern const struct ax_backend_ops ax_fake;
+
+/* What irq_line was told last for a line; any thread. */
+bool ax_fake_line(struct ax_engine_vm *vm, unsigned line);
+
+/* vCPUs that exist, over all VMs: 0 when nothing leaked. */
+unsigned ax_fake_alive(void);
+
+#endif

@@ -1,0 +1,70 @@
+/* test_lifecycle.c - the whole (state, operation) table against the spec. */
+#include "vmm/lifecycle.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+/* The expected result: a next state, or words of the refusal. */
+static const struct {
+    enum ax_vm_state state;
+    enum ax_vm_op op;
+    int next; /* -1: refused */
+    const char *words;
+} table[] = {
+    {AX_VM_LOADING, AX_VM_OP_START, -1, "VM is still loading"},
+    {AX_VM_LOADING, AX_VM_OP_STOP, AX_VM_STOPPING, NULL},
+    {AX_VM_LOADING, AX_VM_OP_SUSPEND, -1, "VM is loading, cannot suspend"},
+    {AX_VM_LOADING, AX_VM_OP_RESUME, -1, "VM is loading, cannot resume"},
+    {AX_VM_LOADED, AX_VM_OP_START, AX_VM_RUNNING, NULL},
+    {AX_VM_LOADED, AX_VM_OP_STOP, AX_VM_STOPPING, NULL},
+    {AX_VM_LOADED, AX_VM_OP_SUSPEND, -1, "VM is not running, cannot suspend"},
+    {AX_VM_LOADED, AX_VM_OP_RESUME, -1,
+     "VM is not started yet, use 'vm start' instead"},
+    {AX_VM_RUNNING, AX_VM_OP_START, -1, "VM is already running"},
+    {AX_VM_RUNNING, AX_VM_OP_STOP, AX_VM_STOPPING, NULL},
+    {AX_VM_RUNNING, AX_VM_OP_SUSPEND, AX_VM_SUSPENDED, NULL},
+    {AX_VM_RUNNING, AX_VM_OP_RESUME, -1, "VM is already running"},
+    {AX_VM_SUSPENDED, AX_VM_OP_START, -1,
+     "VM is suspended, use 'vm resume' instead"},
+    {AX_VM_SUSPENDED, AX_VM_OP_STOP, AX_VM_STOPPING, NULL},
+    {AX_VM_SUSPENDED, AX_VM_OP_SUSPEND, -1, "VM is already suspended"},
+    {AX_VM_SUSPENDED, AX_VM_OP_RESUME, AX_VM_RUNNING, NULL},
+    {AX_VM_STOPPING, AX_VM_OP_START, -1,
+     "VM is stopping, wait for it to fully stop"},
+    {AX_VM_STOPPING, AX_VM_OP_STOP, -1, "VM is already stopping"},
+    {AX_VM_STOPPING, AX_VM_OP_SUSPEND, -1, "VM is stopping, cannot suspend"},
+    {AX_VM_STOPPING, AX_VM_OP_RESUME, -1, "VM is stopping, cannot resume"},
+    {AX_VM_STOPPED, AX_VM_OP_START, -1, "loaded anew"},
+    {AX_VM_STOPPED, AX_VM_OP_STOP, -1, "VM is already stopped"},
+    {AX_VM_STOPPED, AX_VM_OP_SUSPEND, -1, "VM is stopped, cannot suspend"},
+    {AX_VM_STOPPED, AX_VM_OP_RESUME, -1,
+     "VM is stopped, use 'vm start' instead"},
+};
+
+Test(lifecycle, the_whole_table)
+{
+    cr_assert_eq(AX_ARRAY_LEN(table), (size_t)AX_VM_STATES * AX_VM_OPS);
+    for (size_t i = 0; i < AX_ARRAY_LEN(table); i++) {
+        enum ax_vm_state next = table[i].state;
+        const char *words;
+        int err = ax_vm_transition(table[i].state, table[i].op, &next, &words);
+
+        if (table[i].next < 0) {
+            cr_assert_eq(err, -EPERM, "row %zu", i);
+            cr_assert_not_null(strstr(words, table[i].words), "row %zu: %s", i,
+                               words);
+            cr_assert_eq(next, table[i].state, "row %zu", i);
+        } else {
+            cr_assert_eq(err, 0, "row %zu", i);
+            cr_assert_eq((int)next, table[i].next, "row %zu", i);
+        }
+    }
+}
+
+Test(lifecycle, states_have_axvisors_names)
+{
+    cr_assert_str_eq(ax_vm_state_name(AX_VM_LOADING), "loading");
+    cr_assert_str_eq(ax_vm_state_name(AX_VM_STOPPED), "stopped");
+    cr_assert_str_eq(ax_vm_state_name(AX_VM_STATES), "?");
+}
