@@ -160,7 +160,9 @@ static struct moment rtc_now(const struct rtc *r)
 {
     struct moment now = moment_add(rtc_host_now(), r->apart);
 
-    return now.sec < 0 ? (struct moment){0} : now;
+    if (now.sec < 0)
+        now = (struct moment){0};
+    return now;
 }
 
 /* Is the clock stopped, by the guest that sets it? */

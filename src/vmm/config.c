@@ -15,20 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MAX = 1 << 20, HELP_MAX = 128, MEMORY_DEFAULT_MIB = 256 };
-
-/* One --set: its tree is the table {v = VALUE}. */
-struct override {
-    enum conf_key_id id; /* CONF_KEYS: reported already */
-    unsigned column;     /* characters before the value */
-    struct ax_toml *tree;
-};
+enum { FILE_MAX = 1 << 20, TEXT_MAX = 128 };
 
 /* ---- the file ---- */
 
 static int read_failed(struct conf_load *load, int err, const char *what)
 {
-    char text[HELP_MAX];
+    char text[TEXT_MAX];
 
     snprintf(text, sizeof(text), "%s%s%s", what, err ? ": " : "",
              err ? strerror(err) : "");
@@ -94,217 +87,218 @@ static int read_file(struct conf_load *load, char **text)
     return err;
 }
 
-/* ---- names ---- */
+/* ---- the tree ---- */
 
-static enum conf_key_id find_key(const char *table, const char *name)
+/* won[id]: the override that replaces the key, from 1; 0: none does. */
+static void walk_keys(struct conf_load *load, const struct ax_toml *table,
+                      const unsigned *won)
 {
-    unsigned id = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct ax_toml *item = &table->items[i];
+        struct ax_pos at = {item->key_line, item->key_column};
+        enum conf_key_id id = ax_config_find_key(table->key, item->key);
 
-    while (id < CONF_KEYS && (strcmp(ax_config_keys[id].table, table) ||
-                              strcmp(ax_config_keys[id].name, name)))
-        id++;
-    return (enum conf_key_id)id;
-}
-
-static bool is_table(const char *name)
-{
-    for (unsigned id = 0; id < CONF_KEYS; id++) {
-        if (!strcmp(ax_config_keys[id].table, name))
-            return true;
+        if (id == CONF_KEYS)
+            ax_config_say_unknown_key(load, at, table->key, item->key);
+        else if (!won[id])
+            ax_config_read_value(load, id, item);
     }
-    return false;
 }
 
-static enum ax_severity unknown_severity(const struct conf_load *load)
+static void walk_file(struct conf_load *load, const struct ax_toml *root,
+                      const unsigned *won)
 {
-    return load->src->lenient ? AX_SEVERITY_WARNING : AX_SEVERITY_ERROR;
-}
+    for (size_t i = 0; i < root->count; i++) {
+        const struct ax_toml *item = &root->items[i];
+        struct ax_pos at = {item->key_line, item->key_column};
+        bool known = ax_config_is_table(item->key);
 
-/*
- * What the name was meant to be: a key of this table, the very name in another
- * table, or something like it there. table NULL: the name stood outside any.
- */
-static void guess_key(const char *table, const char *name, char *help)
-{
-    struct conf_nearest here = {.word = name}, there = {.word = name};
-    const char *home = NULL, *neighbour = NULL;
-
-    for (unsigned id = 0; id < CONF_KEYS; id++) {
-        const struct conf_key *key = &ax_config_keys[id];
-        const char *before = there.best;
-
-        if (table && !strcmp(key->table, table)) {
-            ax_config_nearest(&here, key->name);
-            continue;
+        if (item->type == AX_TOML_TABLE && known) {
+            if (!strcmp(item->key, "kernel"))
+                load->kernel = at;
+            walk_keys(load, item, won);
+        } else if (known) {
+            ax_config_say(load, AX_SEVERITY_ERROR, at,
+                          &(struct conf_hint){.expected = "a table"},
+                          "'%s' has the wrong type: found %s", item->key,
+                          ax_config_found(item));
+        } else if (item->type == AX_TOML_TABLE) {
+            ax_config_say_unknown_table(load, at, item->key);
+        } else {
+            ax_config_say_stray_key(load, at, item->key);
         }
-        if (!home && !strcmp(key->name, name))
-            home = key->table;
-        ax_config_nearest(&there, key->name);
-        if (there.best != before)
-            neighbour = key->table;
     }
-    *help = '\0';
-    if (home)
-        snprintf(help, HELP_MAX, "%s belongs to [%s]", name, home);
-    else if (here.best && (!there.best || here.distance <= there.distance))
-        snprintf(help, HELP_MAX, "did you mean '%s'?", here.best);
-    else if (there.best)
-        snprintf(help, HELP_MAX, "did you mean '%s' of [%s]?", there.best,
-                 neighbour);
 }
 
-static void say_unknown_key(struct conf_load *load, struct ax_pos at,
-                            const char *table, const char *name)
+static int parse_file(struct conf_load *load, struct ax_toml **root)
 {
-    char help[HELP_MAX];
+    struct ax_toml_error error;
+    int err = ax_toml_parse(load->text, load->size, root, &error);
 
-    guess_key(table, name, help);
-    ax_config_say(load, unknown_severity(load), at,
-                  &(struct conf_hint){.help = help},
-                  "unknown key '%.64s' in [%s]", name, table);
+    if (err == -EINVAL)
+        ax_config_say(load, AX_SEVERITY_ERROR,
+                      (struct ax_pos){error.line, error.column}, NULL, "%s",
+                      error.text);
+    return err;
 }
 
-static void say_unknown_table(struct conf_load *load, struct ax_pos at,
-                              const char *name, bool is_value)
+static int read_values(struct conf_load *load, struct conf_set *sets,
+                       unsigned count)
 {
-    struct conf_nearest near = {.word = name};
-    char help[HELP_MAX] = "";
-
-    for (unsigned id = 0; id < CONF_KEYS; id++)
-        ax_config_nearest(&near, ax_config_keys[id].table);
-    if (is_value)
-        guess_key(NULL, name, help);
-    if (!*help && near.best)
-        snprintf(help, sizeof(help), "did you mean [%s]?", near.best);
-    ax_config_say(load, unknown_severity(load), at,
-                  &(struct conf_hint){
-                      .expected = *help ? NULL
-                                        : "one of [base], [kernel], [memory], "
-                                          "[cpu], [devices], [console], "
-                                          "[debug]",
-                      .help = help},
-                  is_value ? "key '%.64s' stands outside any table"
-                           : "unknown table [%.64s]",
-                  name);
-}
-
-/* ---- overrides ---- */
-
-static void say_set(struct conf_load *load, unsigned column, const char *text)
-{
-    ax_config_say(load, AX_SEVERITY_ERROR,
-                  (struct ax_pos){CONF_SET | load->set, column},
-                  &(struct conf_hint){.expected = "TABLE.KEY=VALUE"}, "%s",
-                  text);
-}
-
-/* Characters, not bytes, as toml++ counts columns. */
-static unsigned count_chars(const char *s, size_t len)
-{
-    unsigned count = 0;
-
-    for (size_t i = 0; i < len; i++)
-        count += (s[i] & 0xc0) != 0x80;
-    return count;
-}
-
-/* A lone string: what a shell user writes without the quotes of TOML. */
-static int bare_string(const char *value, struct ax_toml **out)
-{
-    struct ax_toml *root = calloc(1, sizeof(*root));
-
-    *out = root;
-    if (!root)
-        return -ENOMEM;
-    root->items = calloc(1, sizeof(*root->items));
-    if (!root->items)
-        return -ENOMEM;
-    root->count = 1;
-    root->items[0] = (struct ax_toml){
-        .type = AX_TOML_STRING,
-        .line = 1,
-        .column = 3,
-        .string = strdup(value),
-    };
-    return root->items[0].string ? 0 : -ENOMEM;
-}
-
-static int parse_value(const char *value, struct ax_toml **out)
-{
-    struct ax_toml_error ignored;
-    char *text;
+    unsigned won[CONF_KEYS + 1] = {0}; /* the last one catches the unknown */
+    struct ax_toml *root = NULL;
     int err;
 
-    if (asprintf(&text, "v=%s", value) < 0)
+    for (unsigned i = 0; i < count; i++) {
+        load->set = i + 1;
+        ax_config_parse_set(load, load->src->sets[i], &sets[i]);
+        won[sets[i].id] = i + 1;
+    }
+    load->set = 0;
+    err = parse_file(load, &root);
+    if (!err)
+        walk_file(load, root, won);
+    ax_toml_destroy(root);
+    for (unsigned id = 0; !err && !load->err && id < CONF_KEYS; id++) {
+        if (!won[id])
+            continue;
+        load->set = won[id];
+        load->set_column = sets[won[id] - 1].column;
+        ax_config_read_value(load, (enum conf_key_id)id,
+                             &sets[won[id] - 1].tree->items[0]);
+    }
+    load->set = 0;
+    return err;
+}
+
+static int read_everything(struct conf_load *load)
+{
+    struct conf_set *sets;
+    unsigned count = 0;
+    int err;
+
+    while (load->src->sets && load->src->sets[count])
+        count++;
+    sets = calloc(count + 1, sizeof(*sets));
+    if (!sets)
         return -ENOMEM;
-    err = ax_toml_parse(text, strlen(text), out, &ignored);
-    free(text);
-    if (!err && (*out)->count == 1 && !strcmp((*out)->items[0].key, "v"))
-        return 0;
-    if (err == -ENOMEM)
-        return err;
-    ax_toml_destroy(*out);
+    err = read_values(load, sets, count);
+    for (unsigned i = 0; i < count; i++)
+        ax_toml_destroy(sets[i].tree);
+    free(sets);
+    return err;
+}
+
+/* ---- positions in overrides mean nothing once their text is gone ---- */
+
+static void forget_set(struct ax_pos *at)
+{
+    if (at->line & CONF_SET)
+        *at = (struct ax_pos){0, 0};
+}
+
+static void forget_sets(struct ax_config *conf)
+{
+    struct ax_pos *const all[] = {
+        &conf->arch_pos,     &conf->kernel.pos,      &conf->initrd.pos,
+        &conf->dtb.pos,      &conf->bios.pos,        &conf->disk.pos,
+        &conf->entry.pos,    &conf->kernel_load.pos, &conf->initrd_load.pos,
+        &conf->dtb_load.pos, &conf->bios_load.pos,
+    };
+
+    for (unsigned i = 0; i < AX_ARRAY_LEN(all); i++)
+        forget_set(all[i]);
+    for (unsigned i = 0; i < conf->region_count; i++)
+        forget_set(&conf->regions[i].pos);
+    for (unsigned i = 0; i < conf->emu_count; i++)
+        forget_set(&conf->emu[i].pos);
+    for (unsigned i = 0; i < conf->passthrough_count; i++)
+        forget_set(&conf->passthrough[i].pos);
+    for (unsigned i = 0; i < conf->window_count; i++)
+        forget_set(&conf->windows[i].pos);
+    for (unsigned i = 0; i < conf->port_count; i++)
+        forget_set(&conf->ports[i].pos);
+}
+
+/* ---- the door ---- */
+
+static struct ax_config *config_new(const char *file)
+{
+    struct ax_config *conf = calloc(1, sizeof(*conf));
+
+    if (!conf)
+        return NULL;
+    conf->file = strdup(file);
+    conf->cpu_hide = calloc(1, sizeof(*conf->cpu_hide));
+    conf->cpu_expose = calloc(1, sizeof(*conf->cpu_expose));
+    conf->excluded = calloc(1, sizeof(*conf->excluded));
+    if (!conf->file || !conf->cpu_hide || !conf->cpu_expose ||
+        !conf->excluded) {
+        ax_config_destroy(conf);
+        return NULL;
+    }
+    conf->vm_type = 1;
+    conf->cpu_num = 1;
+    conf->escapes = true;
+    conf->debug_exit = true;
+    conf->debug_port = true;
+    return conf;
+}
+
+int ax_config_load(const struct ax_config_source *src, struct ax_config **out)
+{
+    struct conf_load load = {.src = src, .conf = config_new(src->file)};
+    char *text = NULL;
+    int err = load.conf ? 0 : -ENOMEM;
+
     *out = NULL;
-    return bare_string(value, out);
+    if (!err)
+        err = read_file(&load, &text);
+    if (!err)
+        err = read_everything(&load);
+    if (!err && !load.err)
+        ax_config_check(&load);
+    if (!err)
+        err = load.err;
+    if (!err && load.errors)
+        err = -EINVAL;
+    ax_config_say_rest(&load);
+    free(text);
+    free(load.extra.uefi_firmware.path);
+    free(load.extra.initrd.path);
+    if (err) {
+        ax_config_destroy(load.conf);
+        return err;
+    }
+    forget_sets(load.conf);
+    *out = load.conf;
+    return 0;
 }
 
-/* A string of TOML is UTF-8; an argument of a command may be anything. */
-static bool is_utf8(const char *text)
+static void strings_free(char **list)
 {
-    struct ax_toml_error ignored;
-    struct ax_toml *tree = NULL;
-    char *comment;
-    bool good;
-
-    for (const char *c = text; *c; c++) {
-        if ((unsigned char)*c < 0x20 && *c != '\t' && *c != '\n')
-            return false;
-    }
-    if (asprintf(&comment, "v='''%s'''", text) < 0)
-        return false;
-    good = strstr(text, "'''") ||
-           !ax_toml_parse(comment, strlen(comment), &tree, &ignored);
-    ax_toml_destroy(tree);
-    free(comment);
-    return good;
+    for (size_t i = 0; list && list[i]; i++)
+        free(list[i]);
+    free(list);
 }
 
-static void parse_override(struct conf_load *load, const char *text,
-                           struct override *out)
+void ax_config_destroy(struct ax_config *conf)
 {
-    const char *equals = strchr(text, '='), *dot;
-    char *table, *name;
-
-    out->id = CONF_KEYS;
-    if (!equals) {
-        say_set(load, 1, "an override needs a '='");
+    if (!conf)
         return;
-    }
-    dot = memchr(text, '.', (size_t)(equals - text));
-    if (!dot) {
-        say_set(load, 1, "an override needs a table and a key");
-        return;
-    }
-    table = strndup(text, (size_t)(dot - text));
-    name = strndup(dot + 1, (size_t)(equals - dot - 1));
-    if (!table || !name) {
-        load->err = -ENOMEM;
-    } else if (!is_table(table)) {
-        say_unknown_table(load, (struct ax_pos){CONF_SET | load->set, 1}, table,
-                          false);
-    } else {
-        out->id = find_key(table, name);
-        if (out->id == CONF_KEYS)
-            say_unknown_key(
-                load,
-                (struct ax_pos){CONF_SET | load->set,
-                                count_chars(text, (size_t)(dot + 1 - text)) + 1},
-                table, name);
-    }
-    free(table);
-    free(name);
-    if (out->id == CONF_KEYS)
-        return;
-    out->column = count_chars(text, (size_t)(equals + 1 - text));
-    load->err = parse_value(equals + 1, &out->tree);
+    ax_config_free_lists(conf);
+    strings_free(conf->cpu_hide);
+    strings_free(conf->cpu_expose);
+    strings_free(conf->excluded);
+    free(conf->kernel.path);
+    free(conf->initrd.path);
+    free(conf->dtb.path);
+    free(conf->bios.path);
+    free(conf->disk.path);
+    free(conf->cmdline);
+    free(conf->console);
+    free(conf->arch);
+    free(conf->name);
+    free(conf->file);
+    free(conf);
 }

@@ -148,10 +148,11 @@ struct conf_load {
     struct ax_pos kernel; /* the table, for what is missing in it */
     const char *text;     /* the file's, for excerpts */
     size_t size;
-    unsigned set;          /* the override being read, from 1; 0: the file */
-    unsigned set_column;   /* what to add to its columns */
-    unsigned errors, told; /* errors found; problems reported */
-    int err;               /* -ENOMEM, or 0 */
+    unsigned set;           /* the override being read, from 1; 0: the file */
+    unsigned set_column;    /* what to add to its columns */
+    unsigned errors, told;  /* errors found; problems reported */
+    bool told_alternatives; /* to passthrough: once is enough */
+    int err;                /* -ENOMEM, or 0 */
 };
 
 static inline bool conf_has(const struct conf_load *load, enum conf_key_id id)
@@ -178,12 +179,51 @@ void ax_config_say_file(struct conf_load *load, const char *text);
 /* Tells how many problems were left out, if any were. */
 void ax_config_say_rest(struct conf_load *load);
 
+/* UTF-8 without control characters, tab excepted? */
+bool ax_config_is_clean(const char *s);
+
 /* Did-you-mean: offers candidates in turn, keeps the nearest plausible one. */
 struct conf_nearest {
     const char *word, *best;
     unsigned distance;
 };
 void ax_config_nearest(struct conf_nearest *nearest, const char *candidate);
+
+/* ---- config_names.c ---- */
+
+/* CONF_KEYS: there is none such. */
+enum conf_key_id ax_config_find_key(const char *table, const char *name);
+bool ax_config_is_table(const char *name);
+
+/* Errors, or warnings in a lenient load, with what was probably meant. */
+void ax_config_say_unknown_key(struct conf_load *load, struct ax_pos at,
+                               const char *table, const char *name);
+void ax_config_say_unknown_table(struct conf_load *load, struct ax_pos at,
+                                 const char *name);
+void ax_config_say_stray_key(struct conf_load *load, struct ax_pos at,
+                             const char *name);
+
+/* What a key takes, in words. */
+void ax_config_expect(const struct conf_key *key, char *buf, size_t size);
+
+/* "found" words: "a string", "an integer"... */
+const char *ax_config_found(const struct ax_toml *val);
+
+/* "an integer, 0 or greater", "an integer from 1 to 64" */
+void ax_config_expect_range(char *buf, size_t size, uint64_t min, uint64_t max);
+
+/* ---- config_set.c ---- */
+
+/* One override: its tree is the table {v = VALUE}. */
+struct conf_set {
+    enum conf_key_id id; /* CONF_KEYS: reported already */
+    unsigned column;     /* characters before the value */
+    struct ax_toml *tree;
+};
+
+/* Parses "TABLE.KEY=VALUE" number load->set; *out is always valid. */
+void ax_config_parse_set(struct conf_load *load, const char *text,
+                         struct conf_set *out);
 
 /* ---- config_read.c ---- */
 
@@ -194,12 +234,6 @@ void ax_config_read_value(struct conf_load *load, enum conf_key_id id,
 /* A position of the tree being read, as struct conf_load keeps it. */
 struct ax_pos ax_config_at(const struct conf_load *load, unsigned line,
                            unsigned column);
-
-/* What a key takes, in words. */
-void ax_config_expect(const struct conf_key *key, char *buf, size_t size);
-
-/* "found" words: "a string", "an integer"... */
-const char *ax_config_found(const struct ax_toml *val);
 
 /* path as seen from the directory that file is in; NULL: no memory. */
 char *ax_config_join(const char *file, const char *path);

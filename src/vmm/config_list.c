@@ -30,8 +30,8 @@ static void say_row(struct conf_load *load, const struct conf_list *list,
 
     ax_config_shape(list, shape, sizeof(shape));
     ax_config_say(load, AX_SEVERITY_ERROR, at,
-                  &(struct conf_hint){.expected = shape, .help = help},
-                  "%s %s", list->noun, text);
+                  &(struct conf_hint){.expected = shape, .help = help}, "%s %s",
+                  list->noun, text);
 }
 
 static struct ax_pos at(const struct conf_load *load, const struct ax_toml *val)
@@ -89,8 +89,8 @@ static void read_numbers(struct conf_load *load, const struct conf_field *field,
 }
 
 static void read_cell(struct conf_load *load, const struct conf_list *list,
-                      const struct conf_field *field,
-                      const struct ax_toml *val, char *row)
+                      const struct conf_field *field, const struct ax_toml *val,
+                      char *row)
 {
     void *to = row + field->off;
     char what[WHAT_MAX];

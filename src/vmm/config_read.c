@@ -37,79 +37,6 @@ static struct ax_pos value_at(const struct conf_load *load,
     return ax_config_at(load, val->line, val->column);
 }
 
-const char *ax_config_found(const struct ax_toml *val)
-{
-    static const char *const names[] = {
-        [AX_TOML_TABLE] = "a table",        [AX_TOML_ARRAY] = "an array",
-        [AX_TOML_STRING] = "a string",      [AX_TOML_INT] = "an integer",
-        [AX_TOML_FLOAT] = "a float",        [AX_TOML_BOOL] = "a boolean",
-        [AX_TOML_DATE] = "a date or a time",
-    };
-
-    return names[val->type];
-}
-
-/* ---- what is expected, in words ---- */
-
-static void expect_range(char *buf, size_t size, uint64_t min, uint64_t max)
-{
-    if (max == INT64_MAX)
-        snprintf(buf, size, "an integer, %llu or greater",
-                 (unsigned long long)min);
-    else if (max > 0xfff)
-        snprintf(buf, size, "an integer from %#llx to %#llx",
-                 (unsigned long long)min, (unsigned long long)max);
-    else
-        snprintf(buf, size, "an integer from %llu to %llu",
-                 (unsigned long long)min, (unsigned long long)max);
-}
-
-/* Each value once, by its first word. */
-static void expect_words(char *buf, size_t size, const struct conf_word *words)
-{
-    size_t n = (size_t)snprintf(buf, size, "one of");
-
-    for (const struct conf_word *word = words; word->word; word++) {
-        const struct conf_word *first = words;
-
-        while (first->val != word->val)
-            first++;
-        if (first == word && n < size)
-            n += (size_t)snprintf(buf + n, size - n, "%s \"%s\"",
-                                  word == words ? "" : ",", word->word);
-    }
-}
-
-void ax_config_expect(const struct conf_key *key, char *buf, size_t size)
-{
-    static const char *const fixed[CONF_KINDS] = {
-        [KIND_BOOL] = "true or false",
-        [KIND_STRING] = "a string",
-        [KIND_PATH] = "a path, as a string",
-        [KIND_SIZE] = "a size such as \"512M\" or \"4G\", or an integer of "
-                      "bytes",
-        [KIND_SECONDS] = "seconds, as an integer or a float",
-        [KIND_STRINGS] = "an array of strings",
-        [KIND_EXCLUDED] = "an array of arrays of paths, such as "
-                          "[[\"/gic-v3\"]]",
-        [KIND_INTS] = "an array of integers, one per vCPU",
-    };
-    char shape[EXPECT_MAX];
-
-    if (key->words) {
-        expect_words(buf, size, key->words);
-    } else if (key->list) {
-        ax_config_shape(key->list, shape, sizeof(shape));
-        snprintf(buf, size, "an array of %s", shape);
-    } else if (fixed[key->kind]) {
-        snprintf(buf, size, "%s", fixed[key->kind]);
-    } else {
-        expect_range(buf, size, key->min, key->max);
-    }
-}
-
-/* ---- reports ---- */
-
 static void say_type(struct conf_load *load, const struct conf_key *key,
                      const struct ax_toml *val)
 {
@@ -147,7 +74,7 @@ bool ax_config_int(struct conf_load *load, const struct ax_toml *val,
     struct conf_hint hint = {0};
     char expected[EXPECT_MAX];
 
-    expect_range(expected, sizeof(expected), min, max);
+    ax_config_expect_range(expected, sizeof(expected), min, max);
     hint.expected = expected;
     if (val->type != AX_TOML_INT) {
         if (is_quoted_number(val))
@@ -193,8 +120,8 @@ static bool read_addr(struct conf_load *load, const struct conf_key *key,
 {
     struct ax_config_addr *addr = to;
 
-    addr->given = ax_config_int(load, val, key->name, key->min, key->max,
-                                &addr->val);
+    addr->given =
+        ax_config_int(load, val, key->name, key->min, key->max, &addr->val);
     addr->pos = value_at(load, val);
     return addr->given;
 }
@@ -401,9 +328,10 @@ static bool read_seconds(struct conf_load *load, const struct conf_key *key,
     if (val->type == AX_TOML_FLOAT)
         seconds = val->real;
     if (!(seconds >= 0 && seconds <= (double)key->max)) { /* NaN as well */
-        ax_config_say(load, AX_SEVERITY_ERROR, value_at(load, val),
-                      &(struct conf_hint){.expected = "0 to 1000000000 seconds"},
-                      "'%s' is out of range", key->name);
+        ax_config_say(
+            load, AX_SEVERITY_ERROR, value_at(load, val),
+            &(struct conf_hint){.expected = "0 to 1000000000 seconds"},
+            "'%s' is out of range", key->name);
         return false;
     }
     ms = (uint64_t)(seconds * 1000 + 0.5);
@@ -532,12 +460,12 @@ static bool read_list(struct conf_load *load, const struct conf_key *key,
 }
 
 static read_kind *const readers[CONF_KINDS] = {
-    [KIND_INT] = read_int,           [KIND_ADDR] = read_addr,
-    [KIND_BOOL] = read_bool,         [KIND_STRING] = read_string,
-    [KIND_PATH] = read_path,         [KIND_WORD] = read_word,
-    [KIND_SIZE] = read_size,         [KIND_SECONDS] = read_seconds,
-    [KIND_STRINGS] = read_strings,   [KIND_EXCLUDED] = read_excluded,
-    [KIND_INTS] = read_ints,         [KIND_LIST] = read_list,
+    [KIND_INT] = read_int,         [KIND_ADDR] = read_addr,
+    [KIND_BOOL] = read_bool,       [KIND_STRING] = read_string,
+    [KIND_PATH] = read_path,       [KIND_WORD] = read_word,
+    [KIND_SIZE] = read_size,       [KIND_SECONDS] = read_seconds,
+    [KIND_STRINGS] = read_strings, [KIND_EXCLUDED] = read_excluded,
+    [KIND_INTS] = read_ints,       [KIND_LIST] = read_list,
 };
 
 void ax_config_read_value(struct conf_load *load, enum conf_key_id id,

@@ -21,21 +21,45 @@ static const char *const severity_names[] = {
     [AX_SEVERITY_NOTE] = "note",
 };
 
-/* Bytes of the UTF-8 sequence at s, 0 if it is none or a control character. */
+/* The character at s, or -1: none, in UTF-8's one way of writing it. */
+static long decode(const char *s, size_t len)
+{
+    static const long least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned char c = (unsigned char)*s;
+    long code = len == 1 ? c : c & (0x7f >> len);
+
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return -1;
+        code = code << 6 | (s[i] & 0x3f);
+    }
+    if (code < least[len] || code > 0x10ffff ||
+        (code >= 0xd800 && code < 0xe000))
+        return -1;
+    return code;
+}
+
+/* Bytes of the character at s, 0 if it is none or a control character. */
 static size_t char_bytes(const char *s, size_t left)
 {
     unsigned char c = (unsigned char)*s;
-    size_t len = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    size_t len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    long code;
 
-    if (c < 0x20 || c == 0x7f || c > 0xf4 || len > left)
+    if (len > left || (c >= 0x80 && c < 0xc0) || c > 0xf7)
         return 0;
-    if (c == 0xc2 && (unsigned char)s[1] < 0xa0)
-        return 0; /* C1 controls, U+0080 to U+009f */
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
+    code = decode(s, len);
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) ? 0 : len;
+}
+
+bool ax_config_is_clean(const char *s)
+{
+    for (size_t left = strlen(s), len; left; s += len, left -= len) {
+        len = *s == '\t' ? 1 : char_bytes(s, left);
+        if (!len)
+            return false;
     }
-    return len;
+    return true;
 }
 
 /* How far to go to the next character, however broken it may be. */

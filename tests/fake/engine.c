@@ -19,10 +19,14 @@ struct ax_engine_vm {
     unsigned region_count;
     bool sealed;
     atomic_bool lines[LINES];
+    atomic_ullong sipi; /* where the other vCPUs begin; 0: not yet */
+    pthread_mutex_t lock;
+    struct ax_engine_vcpu *vcpus[AX_CPUS_MAX];
 };
 
 struct ax_engine_vcpu {
     struct ax_engine_vm *vm;
+    unsigned id;
     uint64_t regs[AX_FAKE_REGS];
     pthread_mutex_t lock;
     pthread_cond_t kicked;
@@ -56,11 +60,14 @@ static int fake_vm_create(const struct ax_engine_conf *conf,
     if (!*out)
         return -ENOMEM;
     (*out)->conf = *conf;
+    pthread_mutex_init(&(*out)->lock, NULL);
     return 0;
 }
 
 static void fake_vm_destroy(struct ax_engine_vm *vm)
 {
+    if (vm)
+        pthread_mutex_destroy(&vm->lock);
     free(vm);
 }
 
@@ -98,9 +105,13 @@ static int fake_vcpu_create(struct ax_engine_vm *vm, unsigned id,
     if (!vcpu)
         return -ENOMEM;
     vcpu->vm = vm;
+    vcpu->id = id;
     pthread_mutex_init(&vcpu->lock, NULL);
     pthread_cond_init(&vcpu->kicked, NULL);
     atomic_fetch_add(&alive, 1);
+    pthread_mutex_lock(&vm->lock);
+    vm->vcpus[id] = vcpu;
+    pthread_mutex_unlock(&vm->lock);
     *out = vcpu;
     return 0;
 }
@@ -109,6 +120,9 @@ static void fake_vcpu_destroy(struct ax_engine_vcpu *vcpu)
 {
     if (!vcpu)
         return;
+    pthread_mutex_lock(&vcpu->vm->lock);
+    vcpu->vm->vcpus[vcpu->id] = NULL;
+    pthread_mutex_unlock(&vcpu->vm->lock);
     pthread_cond_destroy(&vcpu->kicked);
     pthread_mutex_destroy(&vcpu->lock);
     free(vcpu);
@@ -158,11 +172,38 @@ static bool fake_take_kick(struct ax_engine_vcpu *vcpu, bool wait, bool blocked)
     return kick;
 }
 
+static void fake_vcpu_kick(struct ax_engine_vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->kick = true;
+    pthread_cond_broadcast(&vcpu->kicked);
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
+static void fake_start_others(struct ax_engine_vcpu *self, uint64_t entry)
+{
+    struct ax_engine_vm *vm = self->vm;
+
+    atomic_store(&vm->sipi, entry);
+    pthread_mutex_lock(&vm->lock);
+    for (unsigned i = 0; i < AX_CPUS_MAX; i++) {
+        if (vm->vcpus[i] && vm->vcpus[i] != self)
+            fake_vcpu_kick(vm->vcpus[i]);
+    }
+    pthread_mutex_unlock(&vm->lock);
+}
+
 static int fake_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     uint64_t answer = ex->answer;
 
     memset(ex, 0, sizeof(*ex));
+    if (!vcpu->regs[AX_FAKE_PC])
+        vcpu->regs[AX_FAKE_PC] = atomic_load(&vcpu->vm->sipi);
+    if (!vcpu->regs[AX_FAKE_PC]) {
+        fake_take_kick(vcpu, true, true);
+        return 0;
+    }
     for (;;) {
         const struct ax_fake_step *step = fake_fetch(vcpu);
 
@@ -189,16 +230,11 @@ static int fake_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
             break;
         case AX_FAKE_ERROR:
             return -(int)step->target;
+        case AX_FAKE_START:
+            fake_start_others(vcpu, step->target);
+            break;
         }
     }
-}
-
-static void fake_vcpu_kick(struct ax_engine_vcpu *vcpu)
-{
-    pthread_mutex_lock(&vcpu->lock);
-    vcpu->kick = true;
-    pthread_cond_broadcast(&vcpu->kicked);
-    pthread_mutex_unlock(&vcpu->lock);
 }
 
 static bool fake_vcpu_blocked(struct ax_engine_vcpu *vcpu)

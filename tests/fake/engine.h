@@ -3,7 +3,8 @@
  *
  * Its machine language is struct ax_fake_step. A program is an array of steps
  * in guest memory; the instruction pointer (AX_FAKE_PC) holds the address of
- * the next one. So programs are loaded, run and isolated like real ones.
+ * the next one. So programs are loaded, run and isolated like real ones. A vCPU
+ * whose pointer nobody has set sleeps as if it waited for its SIPI.
  */
 #ifndef AX_TESTS_FAKE_ENGINE_H
 #define AX_TESTS_FAKE_ENGINE_H
@@ -16,6 +17,7 @@ enum ax_fake_op {
     AX_FAKE_SLEEP, /* the same, but blocked as in HLT */
     AX_FAKE_LOOP,  /* back to the step at .target */
     AX_FAKE_ERROR, /* vcpu_run returns .target as an error code */
+    AX_FAKE_START, /* the other vCPUs begin at .target, as after a SIPI */
 };
 
 struct ax_fake_step {

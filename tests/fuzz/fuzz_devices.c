@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 #define MODEL(name) &ax_##name,
 
 static const struct ax_device_ops *const models[] = {AX_DEVICE_MODELS(MODEL)};

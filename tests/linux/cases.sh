@@ -1,9 +1,10 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
-# cases.sh CASE...: boots Linux guests under axvm-run and judges what they say.
-# Runs in the lab (scripts/lab.sh), beside vmlinuz-cloud, vmlinuz-generic and
-# initrd; run.sh starts it. A CASE is KERNEL-CPUS-END, for example
-# cloud-2-poweroff. Prints "ok CASE ..." or "not ok CASE: reason" for each.
+# cases.sh SECONDS CASE...: boots Linux guests under axvm-run, each for SECONDS
+# at most, and judges what they say. Runs in the lab (scripts/lab.sh), beside
+# vmlinuz-cloud, vmlinuz-generic and initrd; run.sh starts it. A CASE is
+# KERNEL-CPUS-END, for example cloud-2-poweroff. Prints "ok CASE ..." or
+# "not ok CASE: reason" for each.
 
 memory_mib=256
 
@@ -50,7 +51,8 @@ judge() {
         fail "no word of the reboot in the log"
 }
 
-failed=0
+limit=$1 failed=0
+shift
 for name; do
     IFS=- read -r kernel cpus end <<END
 $name
@@ -66,7 +68,7 @@ initrd = "initrd"
 cmdline = "console=ttyS0 quiet panic=-1 ax.end=$end"
 END
     reason='' before=$(date +%s)
-    axvm-run --timeout 100 --log-level info guest.toml \
+    axvm-run --timeout "$limit" --log-level info guest.toml \
         </dev/null >console 2>log
     status=$?
     after=$(date +%s)

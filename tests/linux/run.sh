@@ -7,11 +7,15 @@
 set -eu
 . "$(dirname "$0")/../../scripts/lib.sh"
 
-arch=x86_64 tap='' options=(--timeout 200)
+arch=x86_64 limit=60 tap='' options=(--timeout 300)
 while [ $# -gt 0 ]; do
     case $1 in
     --help) help_text && exit ;;
-    --vtx) arch=x86_64-vtx options=(--timeout 900) && shift ;;
+    --vtx)
+        # In there, time passes several times as fast as here.
+        arch=x86_64-vtx limit=1500 options+=(--timeout 1000)
+        shift
+        ;;
     --tap) tap=$2 && shift 2 ;;
     --axvm) options+=(--axvm "$2") && shift 2 ;;
     -*) usage_error "unknown option '$1'" ;;
@@ -40,7 +44,7 @@ options+=(--file "$here/cases.sh" --file "$work/initrd")
 
 status=0
 "$top/scripts/lab.sh" "$arch" "${options[@]}" --log "$work/log" -- \
-    sh cases.sh "$@" </dev/null || status=$?
+    sh cases.sh $limit "$@" </dev/null || status=$?
 [ $status != 77 ] || exit 77
 if [ -n "$tap" ]; then
     {

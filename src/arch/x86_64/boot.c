@@ -4,6 +4,7 @@
  */
 #include "arch/x86_64/boot.h"
 #include "arch/x86_64/layout.h"
+#include "arch/x86_64/machine.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -12,8 +13,9 @@
 
 enum { BOOT_TEXT = 512 };
 
-static void boot_log(const struct boot *b, enum ax_log_level level,
-                     struct ax_pos pos, const char *fmt, va_list args)
+__attribute__((format(printf, 4, 0))) static void
+boot_log(const struct boot *b, enum ax_log_level level, struct ax_pos pos,
+         const char *fmt, va_list args)
 {
     char text[BOOT_TEXT];
 

@@ -43,13 +43,6 @@ struct boot {
     struct boot_claim claims[BOOT_CLAIMS];
 };
 
-/* boot.c: the boot operation of ax_arch_x86_64. */
-int ax_x86_boot(const struct ax_plan *plan, struct ax_log *log,
-                struct ax_memory *mem, struct ax_start *start,
-                void (*progress)(void *ctx, const char *what, uint64_t done,
-                                 uint64_t total),
-                void *progress_ctx);
-
 /* boot.c: reporting. err is returned; pos may stand at line 0. */
 int ax_x86_boot_fail(const struct boot *b, struct ax_pos pos, int err,
                      const char *fmt, ...)
@@ -91,11 +84,16 @@ int ax_x86_boot_data(struct boot *b, ax_gpa *gpa, uint64_t len,
 int ax_x86_boot_claim_kernel(struct boot *b, uint64_t delta);
 int ax_x86_boot_load_kernel(struct boot *b, uint64_t delta);
 
+/* The same for the whole file, whatever is in it (boot_flat.c). */
+int ax_x86_boot_claim_raw(struct boot *b, ax_gpa gpa);
+int ax_x86_boot_load_raw(struct boot *b, ax_gpa gpa);
+
 /*
  * ACPI tables, MP table and the memory map. After the kernel's claims and
  * before all others: what lies between 640 KiB and 1 MiB is claimed by it.
+ * also: one more range below that to reserve in the map, or NULL.
  */
-int ax_x86_boot_tables(struct boot *b);
+int ax_x86_boot_tables(struct boot *b, const struct ax_e820_range *also);
 
 /* Places and loads the initrd, if one is configured, ending at most at end. */
 int ax_x86_boot_initrd(struct boot *b, ax_gpa end);
@@ -112,9 +110,11 @@ extern const char ax_x86_linux_cmdline[];
 
 /*
  * boot_params.c: Linux's zero page, which every 64-bit and flat guest gets.
- * Writes map, command line, initrd and RSDP; *gpa: wanted, then actual place.
+ * Writes map, command line, initrd and RSDP. *gpa: wanted, then actual place;
+ * *out points to the page.
  */
-int ax_x86_boot_params(struct boot *b, ax_gpa cmdline, ax_gpa *gpa);
+int ax_x86_boot_params(struct boot *b, ax_gpa cmdline, ax_gpa *gpa,
+                       uint8_t **out);
 
 /* boot_linux.c: by Linux's protocol; boot_direct.c: by AxVisor's. */
 int ax_x86_boot_bzimage(struct boot *b);
@@ -127,7 +127,8 @@ int ax_x86_boot_pvh(struct boot *b);
 /* boot_multiboot.c: by header; and AxVisor's, which needs none. */
 int ax_x86_boot_multiboot(struct boot *b);
 int ax_x86_boot_multiboot_raw(struct boot *b);
-/* AxVisor's info at its address, for firmware that passes it on. */
+/* Only the information, at AxVisor's address, for firmware that passes it on.
+ */
 int ax_x86_boot_multiboot_info(struct boot *b);
 
 /* boot_flat.c */

@@ -5,10 +5,13 @@
  * off and the descriptor table is in guest memory, so that a guest may reload
  * its segments before it has a table of its own.
  */
-#include "arch/x86_64/boot.h"
 #include "arch/x86_64/blob.h"
+#include "arch/x86_64/boot.h"
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/regs.h"
+
+#include <errno.h>
+#include <inttypes.h>
 
 /* Access rights in the VMX format, as in regs.h: flat 4 GiB. */
 enum {
@@ -91,10 +94,22 @@ static void boot_stack(struct boot *b)
         ax_x86_boot_reg(b, AX_X86_RSP, AX_X86_STACK_ADDR + AX_X86_STACK_SIZE);
 }
 
+static int boot_check_entry(const struct boot *b, ax_gpa entry)
+{
+    if (entry >= AX_X86_HOLE_END)
+        return ax_x86_boot_fail(b, b->conf->kernel.pos, -ENOEXEC,
+                                "kernel %s: its entry %#" PRIx64
+                                " is above 4 GiB",
+                                b->kernel.name, entry);
+    return 0;
+}
+
 int ax_x86_boot_protected(struct boot *b, ax_gpa entry)
 {
-    int err = boot_flat_segments(b, AR_CODE32);
+    int err = boot_check_entry(b, entry);
 
+    if (!err)
+        err = boot_flat_segments(b, AR_CODE32);
     if (err)
         return err;
     ax_x86_boot_reg(b, AX_X86_CR0, AX_X86_CR0_PE | AX_X86_CR0_ET);
@@ -139,8 +154,10 @@ static int boot_identity_map(struct boot *b, ax_gpa *pml4)
 int ax_x86_boot_long(struct boot *b, ax_gpa entry)
 {
     ax_gpa pml4;
-    int err = boot_flat_segments(b, AR_CODE64);
+    int err = boot_check_entry(b, entry);
 
+    if (!err)
+        err = boot_flat_segments(b, AR_CODE64);
     if (!err)
         err = boot_identity_map(b, &pml4);
     if (err)

@@ -75,8 +75,8 @@ static int boot_mptable(struct boot *b)
         return 0;
     }
     b->mp_table = gpa;
-    return ax_x86_mptable_build(
-        b->plan, ax_memory_at_load(b->mem, gpa, len), len);
+    return ax_x86_mptable_build(b->plan, ax_memory_at_load(b->mem, gpa, len),
+                                len);
 }
 
 /* What no guest shall take for RAM, and we neither: see ax_x86_boot_place. */
@@ -90,8 +90,10 @@ static void boot_claim_range(struct boot *b, ax_gpa gpa, ax_gpa end,
     };
 }
 
-int ax_x86_boot_tables(struct boot *b)
+int ax_x86_boot_tables(struct boot *b, const struct ax_e820_range *also)
 {
+    struct ax_e820_range reserved[2];
+    unsigned count = 0;
     ax_gpa top = AX_X86_MP_TABLE_ADDR; /* of conventional memory */
     int err = 0;
 
@@ -105,9 +107,10 @@ int ax_x86_boot_tables(struct boot *b)
     if (b->mp_table && b->mp_table < top)
         top = b->mp_table;
     boot_claim_range(b, top, AX_X86_HIGH_RAM_ADDR, "the reserved area");
-    ax_e820_build(b->plan,
-                  &(struct ax_e820_range){top, AX_X86_HIGH_RAM_ADDR - top}, 1,
-                  &b->map);
+    if (also)
+        reserved[count++] = *also;
+    reserved[count++] = (struct ax_e820_range){top, AX_X86_HIGH_RAM_ADDR - top};
+    ax_e820_build(b->plan, reserved, count, &b->map);
     return 0;
 }
 
@@ -122,13 +125,13 @@ int ax_x86_boot_initrd(struct boot *b, ax_gpa end)
     if (!len)
         return 0;
     if (!conf->initrd_load.given) {
-        err = ax_x86_boot_place_high(b, pos, end, len, "initrd",
-                                     &b->initrd_gpa);
+        err =
+            ax_x86_boot_place_high(b, pos, end, len, "initrd", &b->initrd_gpa);
     } else if (!ax_range_within(conf->initrd_load.val, len, 0, end)) {
         err = ax_x86_boot_fail(
             b, conf->initrd_load.pos, -ENOSPC,
-            "initrd of %s at %#" PRIx64
-            " does not end at or below %#" PRIx64 ", as the kernel asks",
+            "initrd of %s at %#" PRIx64 " does not end at or below %#" PRIx64
+            ", as the kernel asks",
             ax_x86_boot_size(len, size), conf->initrd_load.val, end);
     } else {
         b->initrd_gpa = conf->initrd_load.val;

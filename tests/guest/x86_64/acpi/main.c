@@ -80,16 +80,22 @@ static void check_fixed(void)
            "it has a serial port (PNP0501)");
 }
 
+static void check_list(bool there, const struct cpu_list *list, unsigned wanted,
+                       const char *name)
+{
+    report(there && list->count == wanted, "the %s lists %u CPUs", name,
+           list->count);
+    report(list->ioapics == 1, "and %u I/O APIC", list->ioapics);
+}
+
 static void check_cpus(unsigned wanted)
 {
     struct cpu_list list;
+    bool there = cpus_from_madt(&list);
 
-    report(cpus_from_madt(&list) && list.count == wanted,
-           "the MADT lists %u CPUs", list.count);
-    report(list.ioapics == 1, "and one I/O APIC");
-    report(cpus_from_mp(&list) && list.count == wanted,
-           "the MP table lists %u CPUs", list.count);
-    report(list.ioapics == 1, "and one I/O APIC");
+    check_list(there, &list, wanted, "MADT");
+    there = cpus_from_mp(&list);
+    check_list(there, &list, wanted, "MP table");
 }
 
 void guest_main(void)

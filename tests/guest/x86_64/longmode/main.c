@@ -83,11 +83,9 @@ static void check_topology(unsigned cpus)
     unsigned last = 0;
 
     report(one.ebx >> 24 == lapic_id(), "leaf 1: this CPU's APIC id");
-    if (one.edx & EDX1_HTT)
-        report((one.ebx >> 16 & 0xff) >= cpus, "leaf 1: %u logical CPUs",
-               one.ebx >> 16 & 0xff);
-    else
-        report(cpus == 1, "leaf 1: a single logical CPU");
+    if (cpus > 1)
+        report((one.edx & EDX1_HTT) && (one.ebx >> 16 & 0xff) >= cpus,
+               "leaf 1: %u logical CPUs", one.ebx >> 16 & 0xff);
     if (cpuid(0, 0).eax < 0x0b || !cpuid(0x0b, 0).ebx) {
         report_skip("leaf 0xb: there is none");
         return;

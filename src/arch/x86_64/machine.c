@@ -1,0 +1,473 @@
+/*
+ * machine.c - the x86_64 board: from a configuration to memory map, devices
+ * and interrupts. Boot is in boot*.c, crash reports in dump.c.
+ */
+#include "arch/x86_64/machine.h"
+#include "arch/x86_64/layout.h"
+#include "log.h"
+#include "vmm/config.h"
+#include "vmm/image.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PLAN_TEXT = 512, APIC_ID_MAX = 254 };
+
+/* One pass over the configuration; every problem in it is told. */
+struct planner {
+    const struct ax_config *conf;
+    struct ax_log *log;
+    struct ax_plan *plan;
+    bool failed;
+};
+
+__attribute__((format(printf, 4, 5))) static void
+plan_tell(struct planner *p, enum ax_log_level level, struct ax_pos pos,
+          const char *fmt, ...)
+{
+    char text[PLAN_TEXT];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (pos.line)
+        ax_log(p->log, level, "%s:%u:%u: %s", p->conf->file, pos.line,
+               pos.column, text);
+    else
+        ax_log(p->log, level, "%s: %s", p->conf->file, text);
+    if (level == AX_LOG_ERROR)
+        p->failed = true;
+}
+
+/*
+ * Guest-physical pages that RAM must leave alone: the board's own, and those
+ * that engines need on CPUs without real-mode support.
+ */
+static const struct {
+    ax_gpa gpa;
+    uint64_t size;
+    const char *what;
+} windows[] = {
+    {AX_X86_IOAPIC_ADDR, 0x1000, "I/O APIC"},
+    {AX_X86_LAPIC_ADDR, 0x1000, "local APIC"},
+};
+
+static void plan_check_windows(struct planner *p, struct ax_pos pos, ax_gpa gpa,
+                               uint64_t size, const char *what)
+{
+    if (p->conf->irqchip == AX_IRQCHIP_NONE)
+        return;
+    for (size_t i = 0; i < AX_ARRAY_LEN(windows); i++) {
+        if (ax_range_overlaps(gpa, size, windows[i].gpa, windows[i].size))
+            plan_tell(p, AX_LOG_ERROR, pos,
+                      "%s %#" PRIx64 "-%#" PRIx64 " covers the %s at %#" PRIx64,
+                      what, gpa, gpa + size - 1, windows[i].what,
+                      windows[i].gpa);
+    }
+}
+
+/* Keeps regions ascending. The caller has checked for overlaps. */
+static bool plan_add_region(struct planner *p, ax_gpa gpa, uint64_t size,
+                            enum ax_region_kind kind)
+{
+    struct ax_plan *plan = p->plan;
+    unsigned at = plan->region_count;
+
+    if (at == AX_PLAN_REGIONS)
+        return false;
+    for (; at && plan->regions[at - 1].gpa > gpa; at--)
+        plan->regions[at] = plan->regions[at - 1];
+    plan->regions[at] = (struct ax_plan_region){
+        .gpa = gpa,
+        .size = size,
+        .kind = kind,
+    };
+    plan->region_count++;
+    return true;
+}
+
+/* A range that is to be RAM, with what it came from. */
+struct ram {
+    ax_gpa low, high;
+    const struct ax_config_region *from;
+};
+
+/*
+ * AxVisor maps every region in units of 2 MiB, ours are as exact as the host's
+ * page when [base] memory alone says how much there is.
+ */
+static bool plan_round(struct planner *p, const struct ax_config_region *r,
+                       struct ram *out)
+{
+    const uint64_t unit = AX_MIB(2);
+
+    if (!r->size || r->size > AX_X86_GUEST_PHYS_END ||
+        r->gpa > AX_X86_GUEST_PHYS_END - r->size) {
+        plan_tell(p, AX_LOG_ERROR, r->pos,
+                  "memory region of %#" PRIx64 " bytes at %#" PRIx64
+                  " is %s (guest addresses end at %#llx)",
+                  r->size, r->gpa, r->size ? "out of reach" : "empty",
+                  AX_X86_GUEST_PHYS_END);
+        return false;
+    }
+    out->low = ax_align_down(r->gpa, unit);
+    out->high = ax_align_up(r->gpa + r->size, unit);
+    out->from = r;
+    plan_check_windows(p, r->pos, out->low, out->high - out->low,
+                       "memory region");
+    return true;
+}
+
+/*
+ * A region that AxVisor would place wherever the host has memory (type 1) may
+ * lie over one with an address (type 0): one memory. Other overlaps are
+ * mistakes, unless only rounding makes them.
+ */
+static bool plan_may_merge(const struct ax_config_region *a,
+                           const struct ax_config_region *b)
+{
+    if (!ax_range_overlaps(a->gpa, a->size, b->gpa, b->size))
+        return true;
+    return (a->map_type == AX_MAP_IDENTICAL && b->map_type == AX_MAP_ALLOC) ||
+           (a->map_type == AX_MAP_ALLOC && b->map_type == AX_MAP_IDENTICAL);
+}
+
+static void plan_check_overlaps(struct planner *p)
+{
+    const struct ax_config *conf = p->conf;
+
+    for (unsigned i = 1; i < conf->region_count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            const struct ax_config_region *a = &conf->regions[j],
+                                          *b = &conf->regions[i];
+
+            if (!plan_may_merge(a, b))
+                plan_tell(p, AX_LOG_ERROR, b->pos,
+                          "memory region %#" PRIx64 "-%#" PRIx64
+                          " overlaps the one of line %u at %#" PRIx64
+                          "-%#" PRIx64,
+                          b->gpa, b->gpa + b->size - 1, a->pos.line, a->gpa,
+                          a->gpa + a->size - 1);
+        }
+    }
+}
+
+/* Ranges that touch become one region, so that an image may cross the seam. */
+static void plan_add_ram(struct planner *p, struct ram *ram, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        const struct ram r = ram[i];
+        unsigned at = i;
+
+        for (; at && ram[at - 1].low > r.low; at--)
+            ram[at] = ram[at - 1];
+        ram[at] = r;
+    }
+    for (unsigned i = 0; i < count;) {
+        const ax_gpa low = ram[i].low;
+        ax_gpa high = ram[i].high;
+
+        for (i++; i < count && ram[i].low <= high; i++)
+            high = ram[i].high > high ? ram[i].high : high;
+        plan_add_region(p, low, high - low, AX_REGION_RAM);
+    }
+}
+
+static void plan_literal_regions(struct planner *p)
+{
+    const struct ax_config *conf = p->conf;
+    struct ram ram[AX_PLAN_REGIONS];
+    unsigned count = 0;
+
+    if (conf->region_count > AX_PLAN_REGIONS) {
+        plan_tell(p, AX_LOG_ERROR, conf->regions[AX_PLAN_REGIONS].pos,
+                  "more than %d memory regions", AX_PLAN_REGIONS);
+        return;
+    }
+    for (unsigned i = 0; i < conf->region_count; i++)
+        count += plan_round(p, &conf->regions[i], &ram[count]);
+    if (count == conf->region_count)
+        plan_check_overlaps(p);
+    if (!p->failed)
+        plan_add_ram(p, ram, count);
+}
+
+static uint64_t plan_page_size(const struct ax_config *conf)
+{
+    switch (conf->hugepages) {
+    case AX_HUGEPAGES_2M:
+        return AX_MIB(2);
+    case AX_HUGEPAGES_1G:
+        return AX_GIB(1);
+    default:
+        return AX_KIB(4);
+    }
+}
+
+/* [base] memory: up to the device hole, the rest from 4 GiB on. */
+static void plan_amount(struct planner *p)
+{
+    const struct ax_pos nowhere = {0, 0};
+    const uint64_t size = ax_align_up(p->conf->memory, plan_page_size(p->conf));
+    const uint64_t low = size < AX_X86_HOLE_ADDR ? size : AX_X86_HOLE_ADDR;
+
+    if (!size || size > AX_X86_GUEST_PHYS_END - AX_X86_HOLE_END) {
+        plan_tell(p, AX_LOG_ERROR, nowhere,
+                  "memory of %#" PRIx64 " bytes is %s", size,
+                  size ? "more than an address can reach" : "none");
+        return;
+    }
+    plan_add_region(p, 0, low, AX_REGION_RAM);
+    if (size > low)
+        plan_add_region(p, AX_X86_HOLE_END, size - low, AX_REGION_RAM);
+}
+
+static void plan_check_hugepages(struct planner *p)
+{
+    const struct ax_pos nowhere = {0, 0};
+    const uint64_t page = plan_page_size(p->conf);
+
+    for (unsigned i = 0; i < p->plan->region_count; i++) {
+        const struct ax_plan_region *r = &p->plan->regions[i];
+
+        if (r->gpa % page || r->size % page)
+            plan_tell(p, AX_LOG_ERROR, nowhere,
+                      "memory at %#" PRIx64 " of %#" PRIx64
+                      " bytes is not made of whole huge pages of %#" PRIx64,
+                      r->gpa, r->size, page);
+    }
+}
+
+/*
+ * Firmware lies in RAM, or below 4 GiB in a ROM of its own. Its size is the
+ * file's.
+ */
+static void plan_firmware(struct planner *p)
+{
+    const struct ax_config *conf = p->conf;
+    const ax_gpa at = conf->bios_load.val;
+    const struct ax_pos pos = conf->bios_load.pos;
+    struct ax_source src;
+    uint64_t size;
+    int err;
+
+    if (!conf->bios.path || !conf->bios_load.given)
+        return; /* config.c and boot say so */
+    err = ax_source_open(conf->bios.path, &src);
+    if (err) {
+        plan_tell(p, AX_LOG_ERROR, conf->bios.pos, "firmware %s: %s",
+                  conf->bios.path, ax_source_strerror(err));
+        return;
+    }
+    size = src.size;
+    ax_source_close(&src);
+    for (unsigned i = 0; i < p->plan->region_count; i++) {
+        const struct ax_plan_region *r = &p->plan->regions[i];
+
+        if (ax_range_within(at, size, r->gpa, r->size))
+            return;
+    }
+    size = ax_align_up(size, AX_KIB(4));
+    if (at % AX_KIB(4) || !ax_range_within(at, size, 0, AX_X86_HOLE_END)) {
+        plan_tell(p, AX_LOG_ERROR, pos,
+                  "firmware of %#" PRIx64 " bytes at %#" PRIx64
+                  " must lie in RAM, or page aligned below 4 GiB",
+                  size, at);
+        return;
+    }
+    for (unsigned i = 0; i < p->plan->region_count; i++) {
+        const struct ax_plan_region *r = &p->plan->regions[i];
+
+        if (ax_range_overlaps(at, size, r->gpa, r->size))
+            plan_tell(p, AX_LOG_ERROR, pos,
+                      "firmware %#" PRIx64 "-%#" PRIx64
+                      " lies partly in the memory at %#" PRIx64,
+                      at, at + size - 1, r->gpa);
+    }
+    plan_check_windows(p, pos, at, size, "firmware");
+    if (!p->failed && !plan_add_region(p, at, size, AX_REGION_ROM))
+        plan_tell(p, AX_LOG_ERROR, pos, "more than %d memory regions",
+                  AX_PLAN_REGIONS);
+}
+
+/* When a device of the board is there. */
+enum presence { ALWAYS, IF_DEBUG_EXIT, IF_DEBUG_PORT, IF_SPLIT };
+
+/* The speaker's port reads the PIT's state, so the PIT stands before it. */
+static const struct {
+    const char *type;
+    enum ax_space space;
+    uint64_t base;
+    unsigned irq;
+    enum presence when;
+} board[] = {
+    {"uart16550", AX_SPACE_PORT, AX_X86_PORT_COM1, AX_X86_IRQ_COM1, ALWAYS},
+    {"mc146818", AX_SPACE_PORT, AX_X86_PORT_RTC, AX_X86_IRQ_RTC, ALWAYS},
+    {"i8042-data", AX_SPACE_PORT, AX_X86_PORT_I8042_DATA, AX_IRQ_NONE, ALWAYS},
+    {"i8042", AX_SPACE_PORT, AX_X86_PORT_I8042, AX_IRQ_NONE, ALWAYS},
+    {"pvpanic", AX_SPACE_PORT, AX_X86_PORT_PVPANIC, AX_IRQ_NONE, ALWAYS},
+    {"acpi_pm", AX_SPACE_PORT, AX_X86_PORT_PM, AX_X86_IRQ_SCI, ALWAYS},
+    {"reset_cf9", AX_SPACE_PORT, AX_X86_PORT_RESET, AX_IRQ_NONE, ALWAYS},
+    {"debugexit", AX_SPACE_PORT, AX_X86_PORT_DEBUGEXIT, AX_IRQ_NONE,
+     IF_DEBUG_EXIT},
+    {"debugcon", AX_SPACE_PORT, AX_X86_PORT_DEBUGCON, AX_IRQ_NONE,
+     IF_DEBUG_PORT},
+    {"ioapic", AX_SPACE_MMIO, AX_X86_IOAPIC_ADDR, AX_IRQ_NONE, IF_SPLIT},
+    {"pit8254", AX_SPACE_PORT, AX_X86_PORT_PIT, AX_X86_IRQ_PIT, IF_SPLIT},
+    {"pit-speaker", AX_SPACE_PORT, AX_X86_PORT_PIT_SPEAKER, AX_IRQ_NONE,
+     IF_SPLIT},
+};
+
+static bool plan_present(const struct ax_config *conf, enum presence when)
+{
+    switch (when) {
+    case IF_DEBUG_EXIT:
+        return conf->debug_exit;
+    case IF_DEBUG_PORT:
+        return conf->debug_port;
+    case IF_SPLIT:
+        return conf->irqchip == AX_IRQCHIP_SPLIT;
+    default:
+        return true;
+    }
+}
+
+static void plan_devices(struct planner *p)
+{
+    const bool wired = p->conf->irqchip != AX_IRQCHIP_NONE;
+    struct ax_plan *plan = p->plan;
+
+    for (size_t i = 0; i < AX_ARRAY_LEN(board); i++) {
+        if (!plan_present(p->conf, board[i].when))
+            continue;
+        plan->devices[plan->device_count++] = (struct ax_plan_device){
+            .type = board[i].type,
+            .space = board[i].space,
+            .base = board[i].base,
+            .irq = wired ? board[i].irq : AX_IRQ_NONE,
+        };
+    }
+}
+
+/* What AxVisor's emulated devices are on this board. */
+enum emu_fate {
+    EMU_BOARD,   /* the board has it, at base */
+    EMU_NOTHING, /* nothing to build */
+    EMU_FOREIGN, /* another architecture's */
+    EMU_MISSING, /* there is no model of it yet */
+};
+
+static const struct {
+    enum ax_emu_type type;
+    enum emu_fate fate;
+    uint64_t base;
+    const char *what;
+} emus[] = {
+    {AX_EMU_DUMMY, EMU_NOTHING, 0, NULL},
+    {AX_EMU_INTERRUPT_CONTROLLER, EMU_NOTHING, 0, NULL}, /* local APICs */
+    {AX_EMU_CONSOLE, EMU_BOARD, AX_X86_PORT_COM1, "COM1"},
+    {AX_EMU_FW_CFG, EMU_FOREIGN, 0, "loongarch64's fw_cfg"},
+    {AX_EMU_IVC_CHANNEL, EMU_MISSING, 0, "IVC channels"},
+    {AX_EMU_GPPT_REDISTRIBUTOR, EMU_FOREIGN, 0, "aarch64's redistributor"},
+    {AX_EMU_GPPT_DISTRIBUTOR, EMU_FOREIGN, 0, "aarch64's distributor"},
+    {AX_EMU_GPPT_ITS, EMU_FOREIGN, 0, "aarch64's ITS"},
+    {AX_EMU_X86_IOAPIC, EMU_BOARD, AX_X86_IOAPIC_ADDR, "the I/O APIC"},
+    {AX_EMU_X86_PIT, EMU_BOARD, AX_X86_PORT_PIT, "the PIT"},
+    {AX_EMU_LOONGARCH_PCH_PIC, EMU_FOREIGN, 0, "loongarch64's PCH-PIC"},
+    {AX_EMU_PPPT_GLOBAL, EMU_FOREIGN, 0, "riscv64's PLIC"},
+    {AX_EMU_VIRTIO_BLK, EMU_MISSING, 0, "virtio-blk"},
+    {AX_EMU_VIRTIO_NET, EMU_MISSING, 0, "virtio-net"},
+    {AX_EMU_VIRTIO_CONSOLE, EMU_MISSING, 0, "virtio-console"},
+};
+
+static void plan_emu(struct planner *p, const struct ax_config_emu *emu)
+{
+    size_t i = 0;
+
+    while (i < AX_ARRAY_LEN(emus) && (uint64_t)emus[i].type != emu->type)
+        i++;
+    if (i == AX_ARRAY_LEN(emus)) {
+        plan_tell(p, AX_LOG_ERROR, emu->pos,
+                  "emulated device \"%s\": unknown type %#" PRIx64, emu->name,
+                  emu->type);
+    } else if (emus[i].fate == EMU_MISSING) {
+        plan_tell(p, AX_LOG_ERROR, emu->pos,
+                  "emulated device \"%s\": this version has no %s", emu->name,
+                  emus[i].what);
+    } else if (emus[i].fate == EMU_FOREIGN) {
+        plan_tell(p, AX_LOG_WARN, emu->pos,
+                  "emulated device \"%s\" is left out: %s has no place on an "
+                  "x86_64 board",
+                  emu->name, emus[i].what);
+    } else if (emus[i].fate == EMU_BOARD && emu->base != emus[i].base) {
+        plan_tell(p, AX_LOG_WARN, emu->pos,
+                  "emulated device \"%s\": this board has %s at %#" PRIx64
+                  ", not at %#" PRIx64,
+                  emu->name, emus[i].what, emus[i].base, emu->base);
+    }
+}
+
+static void plan_cpus(struct planner *p)
+{
+    const struct ax_pos nowhere = {0, 0};
+    const struct ax_config *conf = p->conf;
+
+    if (!conf->cpu_num || conf->cpu_num > AX_CPUS_MAX) {
+        plan_tell(p, AX_LOG_ERROR, nowhere, "%u CPUs: 1 to %d are possible",
+                  conf->cpu_num, AX_CPUS_MAX);
+        return;
+    }
+    p->plan->cpus = conf->cpu_num;
+    for (unsigned i = 0; i < conf->cpu_num; i++) {
+        const uint64_t id = conf->cpu_ids[i];
+
+        p->plan->cpu_ids[i] = id;
+        if (id > APIC_ID_MAX)
+            plan_tell(p, AX_LOG_ERROR, nowhere,
+                      "phys_cpu_ids: %#" PRIx64
+                      " is no local APIC id, which go up to %d",
+                      id, APIC_ID_MAX);
+        for (unsigned j = 0; j < i; j++) {
+            if (conf->cpu_ids[j] == id)
+                plan_tell(p, AX_LOG_ERROR, nowhere,
+                          "phys_cpu_ids: vCPUs %u and %u have the same id "
+                          "%#" PRIx64,
+                          j, i, id);
+        }
+    }
+}
+
+static int machine_plan(const struct ax_config *conf, struct ax_log *log,
+                        struct ax_plan *plan)
+{
+    struct planner p = {.conf = conf, .log = log, .plan = plan};
+
+    memset(plan, 0, sizeof(*plan));
+    plan->conf = conf;
+    plan->irqchip = conf->irqchip;
+    plan_cpus(&p);
+    if (conf->region_count)
+        plan_literal_regions(&p);
+    else
+        plan_amount(&p);
+    plan_firmware(&p);
+    plan_check_hugepages(&p);
+    plan_devices(&p);
+    for (unsigned i = 0; i < conf->emu_count; i++)
+        plan_emu(&p, &conf->emu[i]);
+    if (conf->dtb.path)
+        plan_tell(&p, AX_LOG_WARN, conf->dtb.pos,
+                  "the device tree is not used: x86_64 guests get ACPI tables");
+    return p.failed ? -EINVAL : 0;
+}
+
+const struct ax_arch ax_arch_x86_64 = {
+    .name = "x86_64",
+    .plan = machine_plan,
+    .boot = ax_x86_boot,
+    .dump = ax_x86_dump,
+};

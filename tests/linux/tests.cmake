@@ -1,0 +1,15 @@
+# Debian's kernels in the nested lab; included by tests/CMakeLists.txt. One
+# entry is one start of the lab and several guests, each a line of TAP.
+function(axvm_linux name label timeout)
+    add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/linux/run.sh
+        --tap ${AXVM_TAP_DIR}/${name}.tap ${ARGN})
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout}
+        SKIP_RETURN_CODE 77 COST 1000)
+endfunction()
+
+axvm_linux(linux linux 360
+    cloud-1-poweroff cloud-2-poweroff generic-1-poweroff
+    cloud-1-reboot cloud-1-panic)
+axvm_linux(linux_more slow 360
+    generic-2-poweroff generic-1-reboot generic-1-panic)
+axvm_linux(linux_vtx slow 1200 --vtx cloud-1-poweroff)

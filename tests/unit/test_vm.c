@@ -1,0 +1,245 @@
+/* test_vm.c - life of a VM on the fake engine: ends, states, suspension. */
+#include "fake/guest.h"
+
+#include "devices/loop.h"
+#include "vcpu/vcpu.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+enum { DEBUG_EXIT = 0xf4, COM1 = 0x3f8, PM1_CONTROL = 0x604, RESET = 0xcf9 };
+
+#define OUT(p, w, v)                                                           \
+    {                                                                          \
+        .exit = {                                                              \
+            .kind = AX_EXIT_IO_WRITE,                                          \
+            .access = {.addr = p,                                              \
+                       .data = v,                                              \
+                       .width = w,                                             \
+                       .write = true,                                          \
+                       .space = AX_SPACE_PORT}                                 \
+        }                                                                      \
+    }
+#define FOREVER                                                                \
+    {.op = AX_FAKE_SPIN},                                                      \
+    {                                                                          \
+        .op = AX_FAKE_LOOP, .target = AX_FAKE_ENTRY                            \
+    }
+
+static struct ax_fake_guest guest;
+
+static void create(unsigned cpus, const struct ax_fake_step *steps,
+                   size_t count)
+{
+    ax_fake_guest_create(&guest, NULL, "fake", cpus, steps, count);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_LOADED);
+}
+
+static struct ax_vm_end run(unsigned cpus, const struct ax_fake_step *steps,
+                            size_t count)
+{
+    create(cpus, steps, count);
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert(guest.stopped);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+    return ax_vm_end(guest.vm);
+}
+
+static void fini(void)
+{
+    ax_fake_guest_destroy(&guest);
+    ax_loop_destroy(guest.loop);
+    cr_assert_eq(ax_fake_alive(), 0, "a vCPU was left behind");
+}
+
+TestSuite(vm, .fini = fini, .timeout = 30);
+
+static void expect_end(const struct ax_fake_step *steps, size_t count,
+                       enum ax_vm_cause cause, uint64_t code)
+{
+    struct ax_vm_end end = run(1, steps, count);
+
+    cr_assert_eq(end.cause, cause);
+    cr_assert_eq(end.code, code);
+}
+
+Test(vm, ends_with_the_guests_code)
+{
+    static const struct ax_fake_step steps[] = {
+        OUT(COM1, 1, 'x'), OUT(DEBUG_EXIT, 1, 0x10), FOREVER};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_EXIT, 0x10);
+}
+
+Test(vm, ends_with_power_off)
+{
+    static const struct ax_fake_step steps[] = {OUT(PM1_CONTROL, 2, 0x2000),
+                                                FOREVER};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_OFF, 0);
+}
+
+Test(vm, ends_with_reset)
+{
+    static const struct ax_fake_step steps[] = {OUT(RESET, 1, 0x06), FOREVER};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_RESET, 0);
+}
+
+Test(vm, ends_with_a_triple_fault)
+{
+    static const struct ax_fake_step steps[] = {
+        {.exit = {.kind = AX_EXIT_SYSTEM_DOWN,
+                  .power = {AX_POWER_CRASH, "triple fault"}}},
+        FOREVER};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_CRASH, 0);
+}
+
+Test(vm, ends_with_a_failed_entry)
+{
+    static const struct ax_fake_step steps[] = {
+        {.exit = {.kind = AX_EXIT_FAIL_ENTRY, .fail = {.code = 7}}}, FOREVER};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_CRASH, 0);
+}
+
+Test(vm, ends_when_the_engine_fails)
+{
+    static const struct ax_fake_step steps[] = {
+        {.op = AX_FAKE_ERROR, .target = EIO}};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_CRASH, 0);
+}
+
+Test(vm, the_first_cause_wins)
+{
+    static const struct ax_fake_step steps[] = {OUT(DEBUG_EXIT, 1, 1),
+                                                OUT(DEBUG_EXIT, 1, 2), FOREVER};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_EXIT, 1);
+}
+
+Test(vm, calls_nobody_serves_are_answered)
+{
+    static const struct ax_fake_step steps[] = {
+        {.exit = {.kind = AX_EXIT_HYPERCALL, .hypercall = {.nr = 99}}},
+        OUT(0x80, 1, 0),
+        {.exit = {.kind = AX_EXIT_CPU_UP, .cpu_up = {.target = 5}}},
+        {.exit = {.kind = AX_EXIT_CPU_DOWN}},
+        {.exit = {.kind = AX_EXIT_SEND_IPI}},
+        {.exit = {.kind = AX_EXIT_INTERRUPT_END}},
+        {.exit = {.kind = AX_EXIT_EXTERNAL_INTERRUPT}},
+        {.exit = {.kind = AX_EXIT_SYSREG_READ,
+                  .access = {.addr = 0x123,
+                             .width = 8,
+                             .space = AX_SPACE_SYSREG}}},
+        OUT(DEBUG_EXIT, 1, 3),
+        FOREVER};
+
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_EXIT, 3);
+    cr_assert_eq(ax_vcpu_exits(ax_vm_vcpu(guest.vm, 0), AX_EXIT_HYPERCALL), 1);
+    cr_assert_eq(ax_vcpu_exits(ax_vm_vcpu(guest.vm, 0), AX_EXIT_IO_WRITE), 2);
+}
+
+Test(vm, a_stop_reaches_every_vcpu)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+
+    create(8, spin, AX_ARRAY_LEN(spin));
+    cr_assert_eq(ax_vm_vcpu_count(guest.vm), 8);
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
+    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPING);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_STOP);
+}
+
+Test(vm, suspension_is_acknowledged_and_shown)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+    uint64_t exits;
+
+    create(4, spin, AX_ARRAY_LEN(spin));
+    cr_assert_eq(ax_vm_suspend(guest.vm), -EPERM);
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_start(guest.vm), -EPERM);
+    for (int round = 0; round < 200; round++) {
+        cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+        cr_assert_eq(ax_vm_state(guest.vm), AX_VM_SUSPENDED);
+        for (unsigned i = 0; i < 4; i++) {
+            enum ax_vcpu_state s = ax_vcpu_state(ax_vm_vcpu(guest.vm, i));
+
+            cr_assert_eq(s, AX_VCPU_BLOCKED, "vcpu%u is %s", i,
+                         ax_vcpu_state_name(s));
+        }
+        exits = ax_vcpu_exits(ax_vm_vcpu(guest.vm, 0), AX_EXIT_NOTHING);
+        cr_assert_eq(ax_vm_suspend(guest.vm), -EPERM);
+        cr_assert_eq(ax_vcpu_exits(ax_vm_vcpu(guest.vm, 0), AX_EXIT_NOTHING),
+                     exits);
+        cr_assert_eq(ax_vm_resume(guest.vm), 0);
+        cr_assert_eq(ax_vm_resume(guest.vm), -EPERM);
+    }
+    cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+    /* AxVisor never wakes a suspended VM that is stopped. */
+    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+    cr_assert_eq(ax_vm_stop(guest.vm), -EPERM);
+}
+
+Test(vm, a_loaded_vm_can_be_stopped)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+
+    create(2, spin, AX_ARRAY_LEN(spin));
+    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+}
+
+Test(vm, a_running_vm_can_be_destroyed)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+
+    create(4, spin, AX_ARRAY_LEN(spin));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+}
+
+Test(vm, two_vms_share_a_loop)
+{
+    static const struct ax_fake_step ends[] = {OUT(DEBUG_EXIT, 1, 9), FOREVER};
+    static const struct ax_fake_step spin[] = {FOREVER};
+    struct ax_fake_guest other;
+
+    create(2, spin, AX_ARRAY_LEN(spin));
+    ax_fake_guest_create(&other, guest.loop, "other", 1, ends,
+                         AX_ARRAY_LEN(ends));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_start(other.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert(other.stopped);
+    cr_assert_not(guest.stopped);
+    cr_assert_eq(ax_vm_end(other.vm).code, 9);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
+    ax_fake_guest_destroy(&other);
+    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert(guest.stopped);
+}
+
+Test(vm, history_keeps_the_last_exits)
+{
+    static const struct ax_fake_step steps[] = {
+        OUT(0x80, 1, 1), OUT(0x80, 1, 2), OUT(DEBUG_EXIT, 1, 0), FOREVER};
+    const struct ax_exit *history[AX_VCPU_HISTORY];
+
+    run(1, steps, AX_ARRAY_LEN(steps));
+    cr_assert_eq(ax_vcpu_history(ax_vm_vcpu(guest.vm, 0), history), 3);
+    cr_assert_eq(history[0]->access.data, 1);
+    cr_assert_eq(history[2]->access.addr, DEBUG_EXIT);
+}
