@@ -11,8 +11,10 @@ target_compile_options(axvm_common INTERFACE
 target_link_options(axvm_common INTERFACE -Wl,--gc-sections)
 if(AXVM_SANITIZE)
     target_compile_options(axvm_common INTERFACE
-        -fsanitize=${AXVM_SANITIZE} -fno-omit-frame-pointer -g
-        $<$<NOT:$<STREQUAL:${AXVM_SANITIZE},thread>>:-fno-sanitize-recover=all>)
+        -fsanitize=${AXVM_SANITIZE} -fno-omit-frame-pointer -g)
+    if(NOT AXVM_SANITIZE STREQUAL "thread")
+        target_compile_options(axvm_common INTERFACE -fno-sanitize-recover=all)
+    endif()
     target_link_options(axvm_common INTERFACE -fsanitize=${AXVM_SANITIZE})
 endif()
 if(AXVM_FUZZ)

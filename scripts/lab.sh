@@ -142,13 +142,19 @@ if grep -qw vmx /proc/cpuinfo; then
 else
     insmod /lib/modules/kvm-amd.ko
 fi
-stty $onlcr
 cd /lab
-setsid -c sh /etc/command </dev/console >/dev/console 2>&1
-echo "lab: exit status \$?"
+setsid -c sh /etc/session </dev/console >/dev/console 2>&1
 poweroff -f
 END
 chmod +x "$root/init"
+# The last stty waits for the line to run empty: what a session has not sent
+# when it ends is lost.
+cat >"$root/etc/session" <<END
+stty $onlcr
+sh /etc/command
+echo "lab: exit status \$?"
+stty $onlcr
+END
 (cd "$root" && find . -print0 | cpio --null -o -H newc -R 0:0 --quiet) \
     >"$work/initrd"
 rm -rf "$root"

@@ -120,8 +120,9 @@ bool ax_log_enabled(const struct ax_log *log, enum ax_log_level level)
     return log && level <= log->sink->level;
 }
 
-static void log_write(struct ax_log *log, enum ax_log_level level,
-                      const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void
+log_write(struct ax_log *log, enum ax_log_level level, const char *fmt,
+          va_list args)
 {
     char line[LINE_MAX_BYTES];
     const size_t room = sizeof(line) - 1; /* the newline */

@@ -62,10 +62,11 @@ static void terminal_take(void)
                                 SIGABRT, SIGQUIT, SIGSYS};
     struct sigaction action = {.sa_handler = terminal_fatal,
                                .sa_flags = (int)SA_RESETHAND};
+    pid_t front = tcgetpgrp(STDIN_FILENO); /* -1: not our controlling one */
 
-    if (tcgetpgrp(STDIN_FILENO) != getpgrp() ||
+    if ((front >= 0 && front != getpgrp()) ||
         tcgetattr(STDIN_FILENO, &terminal_saved))
-        return; /* no terminal, or not ours now */
+        return; /* no terminal, or we are in its background */
     atexit(terminal_restore);
     for (size_t i = 0; i < AX_ARRAY_LEN(fatal); i++)
         sigaction(fatal[i], &action, NULL);

@@ -24,6 +24,9 @@ static_assert(TOML_MAX_NESTED_VALUES == AX_TOML_DEPTH, "one limit for both");
 namespace
 {
 
+/* How toml++ begins its messages: nothing that "error" has not said. */
+constexpr std::string_view prefix = "Error while ";
+
 constexpr const char too_deep[] = "values are nested too deeply (16 levels)";
 
 int fail(ax_toml_error *err, unsigned line, unsigned column, const char *text,
@@ -249,8 +252,10 @@ int ax_toml_parse(const char *text, size_t size, struct ax_toml **out,
     const toml::parse_result result = toml::parse(view, std::string_view());
     if (!result) {
         const toml::parse_error &error = result.error();
-        const std::string_view why = error.description();
+        std::string_view why = error.description();
 
+        if (why.substr(0, prefix.size()) == prefix)
+            why.remove_prefix(prefix.size());
         return fail(err, error.source().begin.line, error.source().begin.column,
                     why.data(), why.size());
     }

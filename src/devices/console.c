@@ -234,6 +234,8 @@ static void console_hang_up(struct ax_console *console)
     } else if (console->kind == KIND_PTY) {
         ax_timer_arm(console->hung_up, 100000000, 100000000);
     } else {
+        if (console->out > STDERR_FILENO)
+            close(console->out);
         console->out = -1;
     }
     pthread_mutex_lock(&console->lock);

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const uint64_t page_bytes = 4096;
+enum { PAGE_BYTES = 4096, HUGE_BYTES = 2 << 20 };
 
 void ax_memory_init(struct ax_memory *mem, enum ax_memory_backing backing,
                     enum ax_hugepages hugepages)
@@ -42,15 +42,44 @@ static unsigned memory_huge_flags(enum ax_hugepages hugepages, unsigned on,
     return hugepages == AX_HUGEPAGES_1G ? on | one_gib : 0;
 }
 
+/*
+ * Maps size bytes at an address that is as good as the guest's for pages of
+ * 2 MiB: only then can the CPU's second-stage tables use such pages.
+ */
+static void *memory_map_aligned(uint64_t size, int flags, int fd)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+    char *room, *aligned;
+
+    if (at == MAP_FAILED || size < HUGE_BYTES || !((uintptr_t)at % HUGE_BYTES))
+        return at;
+    munmap(at, size);
+    room = mmap(NULL, size + HUGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+                -1, 0);
+    if (room == MAP_FAILED)
+        return room;
+    aligned = room + (HUGE_BYTES - (uintptr_t)room % HUGE_BYTES) % HUGE_BYTES;
+    if (aligned > room)
+        munmap(room, (size_t)(aligned - room));
+    munmap(aligned + size, (size_t)(room + HUGE_BYTES - aligned));
+    at = mmap(aligned, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
+    if (at == MAP_FAILED)
+        munmap(aligned, size);
+    return at;
+}
+
 static int memory_map(const struct ax_memory *mem, struct ax_region *region)
 {
+    /* ROM is small and of odd sizes: huge pages are for RAM. */
+    enum ax_hugepages hugepages =
+        region->kind == AX_REGION_RAM ? mem->hugepages : AX_HUGEPAGES_OFF;
     unsigned flags = 0; /* no MAP_NORESERVE: the host shall refuse too much */
 
     region->fd = -1;
     if (mem->backing == AX_BACKING_MEMFD) {
         region->fd = memfd_create(
             "guest-ram",
-            MFD_CLOEXEC | memory_huge_flags(mem->hugepages, MFD_HUGETLB,
+            MFD_CLOEXEC | memory_huge_flags(hugepages, MFD_HUGETLB,
                                             MFD_HUGE_2MB, MFD_HUGE_1GB));
         if (region->fd < 0)
             return -errno;
@@ -59,16 +88,15 @@ static int memory_map(const struct ax_memory *mem, struct ax_region *region)
         flags |= MAP_SHARED;
     } else {
         flags |= MAP_PRIVATE | MAP_ANONYMOUS |
-                 memory_huge_flags(mem->hugepages, MAP_HUGETLB, MAP_HUGE_2MB,
+                 memory_huge_flags(hugepages, MAP_HUGETLB, MAP_HUGE_2MB,
                                    (unsigned)MAP_HUGE_1GB);
     }
-    region->hva = mmap(NULL, region->size, PROT_READ | PROT_WRITE, (int)flags,
-                       region->fd, 0);
+    region->hva = memory_map_aligned(region->size, (int)flags, region->fd);
     if (region->hva == MAP_FAILED) {
         region->hva = NULL;
         return -errno;
     }
-    if (mem->hugepages == AX_HUGEPAGES_TRANSPARENT)
+    if (hugepages == AX_HUGEPAGES_TRANSPARENT)
         madvise(region->hva, region->size, MADV_HUGEPAGE); /* best effort */
     /* Guest secrets do not belong into our core dump. */
     madvise(region->hva, region->size, MADV_DONTDUMP);
@@ -82,7 +110,7 @@ int ax_memory_add(struct ax_memory *mem, ax_gpa gpa, uint64_t size,
     unsigned at = 0;
     int err;
 
-    if (!size || gpa % page_bytes || size % page_bytes ||
+    if (!size || gpa % PAGE_BYTES || size % PAGE_BYTES ||
         gpa > UINT64_MAX - size)
         return -EINVAL;
     if (mem->count == AX_MEMORY_REGIONS)

@@ -137,8 +137,8 @@ static int parse_file(struct conf_load *load, struct ax_toml **root)
 
     if (err == -EINVAL)
         ax_config_say(load, AX_SEVERITY_ERROR,
-                      (struct ax_pos){error.line, error.column}, NULL, "%s",
-                      error.text);
+                      (struct ax_pos){error.line, error.column}, NULL,
+                      "invalid TOML: %s", error.text);
     return err;
 }
 
@@ -159,13 +159,11 @@ static int read_values(struct conf_load *load, struct conf_set *sets,
     if (!err)
         walk_file(load, root, won);
     ax_toml_destroy(root);
-    for (unsigned id = 0; !err && !load->err && id < CONF_KEYS; id++) {
-        if (!won[id])
-            continue;
-        load->set = won[id];
-        load->set_column = sets[won[id] - 1].column;
-        ax_config_read_value(load, (enum conf_key_id)id,
-                             &sets[won[id] - 1].tree->items[0]);
+    for (unsigned i = 0; !err && !load->err && i < count; i++) {
+        load->set = i + 1;
+        load->set_column = sets[i].column;
+        if (sets[i].tree && won[sets[i].id] == i + 1)
+            ax_config_read_value(load, sets[i].id, &sets[i].tree->items[0]);
     }
     load->set = 0;
     return err;

@@ -157,20 +157,30 @@ struct ax_config {
 /*
  * One problem, told as it is found, for the whole file in one pass. text is
  * what to print: "file:line:column: error: ...", the source line, a caret; it
- * ends in a newline. A note asks for nothing: the file is fine.
+ * ends in a newline. A note asks for nothing: what the file says is fine.
  */
-enum ax_severity { AX_SEVERITY_WARNING, AX_SEVERITY_ERROR, AX_SEVERITY_NOTE };
+enum ax_severity {
+    AX_SEVERITY_WARNING,
+    AX_SEVERITY_ERROR,
+    AX_SEVERITY_NOTE, /* only where struct ax_config_source asks for them */
+    AX_SEVERITIES,
+};
 typedef void ax_config_report(void *ctx, enum ax_severity severity,
                               const char *text);
 
 struct ax_config_source {
-    const char *file;        /* path for messages and relative paths */
+    /*
+     * Path for messages and relative paths. A name in parentheses is no file:
+     * such a guest brings its kernel along, so that none is looked for.
+     */
+    const char *file;
     const char *text;        /* its contents; NULL: read file */
     size_t size;             /* of text */
     const char *const *sets; /* "table.key=value" overrides, NULL-terminated */
     const struct ax_hostconf *host; /* host-wide defaults, may be NULL */
     bool lenient;                   /* unknown keys are warnings */
     bool need_files; /* a missing image is an error, not a warning */
+    bool notes;      /* report takes AX_SEVERITY_NOTE as well */
     ax_config_report *report;
     void *ctx;
 };

@@ -136,7 +136,8 @@ static bool says_riscv(const struct ax_config *conf)
 static const char *infer(const struct conf_load *load, const char **why)
 {
     const struct ax_config *conf = load->conf;
-    const char *arch = image_arch(conf->kernel.path);
+    const char *arch =
+        conf_is_builtin(load) ? NULL : image_arch(conf->kernel.path);
 
     *why = "the kernel image";
     if (arch)
@@ -169,7 +170,7 @@ void ax_config_infer_arch(struct conf_load *load)
 
     if (conf_has(load, KEY_ARCH)) {
         conf->arch_pos = load->given[KEY_ARCH].val;
-        conf->arch_why = "[base] arch";
+        conf->arch_why = "base.arch says so";
         return;
     }
     conf->arch = strdup(infer(load, &conf->arch_why));

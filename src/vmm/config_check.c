@@ -263,8 +263,11 @@ static void check_boot(struct conf_load *load)
     conf->protocol = boot.protocol;
     name = protocol_names[boot.protocol];
     resolve_firmware(load, boot.protocol);
-    if (boot.protocol == AX_BOOT_AUTO)
+    if (boot.protocol == AX_BOOT_AUTO) {
+        if (conf->bios.path && !load->given[KEY_BIOS_LOAD_ADDR].given)
+            say_error(load, conf->bios.pos, "bios_path needs bios_load_addr");
         return;
+    }
     if (boot.enable_bios == (boot.protocol == AX_BOOT_DIRECT))
         ax_config_say(load, AX_SEVERITY_ERROR, boot.at,
                       &(struct conf_hint){
@@ -306,11 +309,10 @@ static void check_initrd(struct conf_load *load)
     }
 }
 
-/* A file name in parentheses is none: the guest brings its own kernel. */
 static void check_kernel(struct conf_load *load)
 {
     if (load->given[KEY_KERNEL_PATH].given || load->conf->bios.path ||
-        load->given[KEY_BIOS_PATH].given || load->src->file[0] == '(')
+        load->given[KEY_BIOS_PATH].given || conf_is_builtin(load))
         return;
     ax_config_say(load, AX_SEVERITY_ERROR, load->kernel,
                   &(struct conf_hint){.expected = "[kernel] kernel_path, the "
@@ -377,6 +379,8 @@ static void check_files(struct conf_load *load)
 {
     const struct ax_config *conf = load->conf;
 
+    if (conf_is_builtin(load))
+        return;
     check_file(load, "kernel_path", &conf->kernel);
     check_file(load, "ramdisk_path", &conf->initrd);
     check_file(load, "dtb_path", &conf->dtb);

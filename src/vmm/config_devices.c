@@ -68,8 +68,8 @@ static void say_unknown_type(struct conf_load *load,
             (unsigned long long)emu_kinds[i].type, emu_kinds[i].name);
     ax_config_say(load, AX_SEVERITY_ERROR, emu->pos,
                   &(struct conf_hint){.expected = list},
-                  "unknown emulated device type value: %llu",
-                  (unsigned long long)emu->type);
+                  "unknown emulated device type value: %llu (%#llx)",
+                  (unsigned long long)emu->type, (unsigned long long)emu->type);
 }
 
 static void check_emu(struct conf_load *load, const struct ax_config_emu *emu)

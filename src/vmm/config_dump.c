@@ -81,12 +81,14 @@ static void print_size(FILE *to, uint64_t bytes)
 
 static void print_seconds(FILE *to, uint64_t ns)
 {
-    uint64_t ms = ns / NS_PER_MS;
+    uint64_t ms = ns / NS_PER_MS, rest = ms % MS_PER_S;
+    int digits = 3;
 
-    if (ms % MS_PER_S)
-        fprintf(to, "%llu.%03llu", ull(ms / MS_PER_S), ull(ms % MS_PER_S));
-    else
-        fprintf(to, "%llu", ull(ms / MS_PER_S));
+    fprintf(to, "%llu", ull(ms / MS_PER_S));
+    for (; rest && !(rest % 10); rest /= 10)
+        digits--;
+    if (rest)
+        fprintf(to, ".%0*llu", digits, ull(rest));
 }
 
 static const char *word_of(const struct conf_key *key, unsigned val)

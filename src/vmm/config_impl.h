@@ -155,6 +155,13 @@ struct conf_load {
     int err;                /* -ENOMEM, or 0 */
 };
 
+/* The built-in guest: there is no file, and the kernel is not one either. */
+static inline bool conf_is_builtin(const struct conf_load *load)
+{
+    return load->src->file[0] == '(';
+}
+
+/* Given, and nothing wrong with it so far. */
 static inline bool conf_has(const struct conf_load *load, enum conf_key_id id)
 {
     return load->given[id].given && !load->given[id].bad;
@@ -182,12 +189,15 @@ void ax_config_say_rest(struct conf_load *load);
 /* UTF-8 without control characters, tab excepted? */
 bool ax_config_is_clean(const char *s);
 
-/* Did-you-mean: offers candidates in turn, keeps the nearest plausible one. */
+/*
+ * Did-you-mean: takes candidates in turn, keeps the nearest plausible one
+ * and says whether that is the one just given.
+ */
 struct conf_nearest {
     const char *word, *best;
     unsigned distance;
 };
-void ax_config_nearest(struct conf_nearest *nearest, const char *candidate);
+bool ax_config_nearest(struct conf_nearest *nearest, const char *candidate);
 
 /* ---- config_names.c ---- */
 
@@ -195,7 +205,10 @@ void ax_config_nearest(struct conf_nearest *nearest, const char *candidate);
 enum conf_key_id ax_config_find_key(const char *table, const char *name);
 bool ax_config_is_table(const char *name);
 
-/* Errors, or warnings in a lenient load, with what was probably meant. */
+/* How bad an unknown name is: a warning in a lenient load. */
+enum ax_severity ax_config_unknown(const struct conf_load *load);
+
+/* Both say what was probably meant. */
 void ax_config_say_unknown_key(struct conf_load *load, struct ax_pos at,
                                const char *table, const char *name);
 void ax_config_say_unknown_table(struct conf_load *load, struct ax_pos at,

@@ -24,12 +24,13 @@ void ax_config_shape(const struct conf_list *list, char *buf, size_t size)
 }
 
 static void say_row(struct conf_load *load, const struct conf_list *list,
-                    struct ax_pos at, const char *help, const char *text)
+                    enum ax_severity severity, struct ax_pos at,
+                    const char *help, const char *text)
 {
     char shape[SHAPE_MAX];
 
     ax_config_shape(list, shape, sizeof(shape));
-    ax_config_say(load, AX_SEVERITY_ERROR, at,
+    ax_config_say(load, severity, at,
                   &(struct conf_hint){.expected = shape, .help = help}, "%s %s",
                   list->noun, text);
 }
@@ -122,7 +123,7 @@ static void say_missing(struct conf_load *load, const struct conf_list *list,
     char text[WHAT_MAX];
 
     snprintf(text, sizeof(text), "has no '%s'", field->name);
-    say_row(load, list, at(load, val), NULL, text);
+    say_row(load, list, AX_SEVERITY_ERROR, at(load, val), NULL, text);
 }
 
 static void read_positional(struct conf_load *load,
@@ -134,8 +135,8 @@ static void read_positional(struct conf_load *load,
     if (val->count > list->field_count) {
         snprintf(text, sizeof(text), "has %zu fields, not %u", val->count,
                  list->field_count);
-        say_row(load, list, at(load, &val->items[list->field_count]), NULL,
-                text);
+        say_row(load, list, AX_SEVERITY_ERROR,
+                at(load, &val->items[list->field_count]), NULL, text);
         return;
     }
     for (unsigned i = 0; i < list->field_count; i++) {
@@ -160,7 +161,8 @@ static void say_unknown_field(struct conf_load *load,
     if (near.best)
         snprintf(help, sizeof(help), "did you mean '%s'?", near.best);
     snprintf(text, sizeof(text), "has no field '%.48s'", item->key);
-    say_row(load, list, ax_config_at(load, item->key_line, item->key_column),
+    say_row(load, list, ax_config_unknown(load),
+            ax_config_at(load, item->key_line, item->key_column),
             near.best ? help : NULL, text);
 }
 
@@ -239,7 +241,7 @@ void ax_config_read_list(struct conf_load *load, const struct conf_key *key,
         else if (item->type == AX_TOML_TABLE)
             read_named(load, list, item, row);
         else
-            say_row(load, list, at(load, item), NULL,
+            say_row(load, list, AX_SEVERITY_ERROR, at(load, item), NULL,
                     "must be an array or an inline table");
     }
 }

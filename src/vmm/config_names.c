@@ -27,53 +27,76 @@ bool ax_config_is_table(const char *name)
     return false;
 }
 
-static enum ax_severity unknown_severity(const struct conf_load *load)
+enum ax_severity ax_config_unknown(const struct conf_load *load)
 {
     return load->src->lenient ? AX_SEVERITY_WARNING : AX_SEVERITY_ERROR;
 }
 
 /*
- * What the name was meant to be: a key of this table, the very name in another
- * table, or something like it there. table NULL: the name stood outside any.
+ * What the name was meant to be: the very name in another table, a key of this
+ * table, or something like it elsewhere. table NULL: it stood outside any.
  */
-static void guess_key(const char *table, const char *name, char *help)
+static enum conf_key_id guess_key(const char *table, const char *name)
 {
-    struct conf_nearest here = {.word = name}, there = {.word = name};
-    const char *home = NULL, *neighbour = NULL;
+    struct conf_nearest near = {.word = name};
+    enum conf_key_id guess = CONF_KEYS;
 
     for (unsigned id = 0; id < CONF_KEYS; id++) {
-        const struct conf_key *key = &ax_config_keys[id];
-        const char *before = there.best;
-
-        if (table && !strcmp(key->table, table)) {
-            ax_config_nearest(&here, key->name);
-            continue;
-        }
-        if (!home && !strcmp(key->name, name))
-            home = key->table;
-        ax_config_nearest(&there, key->name);
-        if (there.best != before)
-            neighbour = key->table;
+        if (!strcmp(ax_config_keys[id].name, name))
+            return (enum conf_key_id)id;
     }
-    *help = '\0';
-    if (home)
-        snprintf(help, HELP_MAX, "%s belongs to [%s]", name, home);
-    else if (here.best && (!there.best || here.distance <= there.distance))
-        snprintf(help, HELP_MAX, "did you mean '%s'?", here.best);
-    else if (there.best)
-        snprintf(help, HELP_MAX, "did you mean '%s' of [%s]?", there.best,
-                 neighbour);
+    for (int elsewhere = 0; elsewhere <= 1; elsewhere++) {
+        for (unsigned id = 0; id < CONF_KEYS; id++) {
+            const struct conf_key *key = &ax_config_keys[id];
+
+            if ((!table || strcmp(key->table, table)) == elsewhere &&
+                ax_config_nearest(&near, key->name))
+                guess = (enum conf_key_id)id;
+        }
+    }
+    return guess;
+}
+
+/*
+ * What was probably meant counts as given and wrong, so that nothing complains
+ * about its absence: one mistake, one message.
+ */
+static void say_guess(struct conf_load *load, struct ax_pos at,
+                      const char *table, const char *name, const char *text)
+{
+    enum conf_key_id id = guess_key(table, name);
+    const struct conf_key *key = &ax_config_keys[id];
+    char help[HELP_MAX] = "";
+
+    if (id != CONF_KEYS && !strcmp(key->name, name))
+        snprintf(help, sizeof(help), "%s belongs to [%s]", name, key->table);
+    else if (id != CONF_KEYS && table && !strcmp(key->table, table))
+        snprintf(help, sizeof(help), "did you mean '%s'?", key->name);
+    else if (id != CONF_KEYS)
+        snprintf(help, sizeof(help), "did you mean '%s' of [%s]?", key->name,
+                 key->table);
+    if (id != CONF_KEYS && !load->src->lenient && !load->given[id].given)
+        load->given[id].given = load->given[id].bad = true;
+    ax_config_say(load, ax_config_unknown(load), at,
+                  &(struct conf_hint){.help = help}, "%s", text);
 }
 
 void ax_config_say_unknown_key(struct conf_load *load, struct ax_pos at,
                                const char *table, const char *name)
 {
-    char help[HELP_MAX];
+    char text[HELP_MAX];
 
-    guess_key(table, name, help);
-    ax_config_say(load, unknown_severity(load), at,
-                  &(struct conf_hint){.help = help},
-                  "unknown key '%.64s' in [%s]", name, table);
+    snprintf(text, sizeof(text), "unknown key '%.64s' in [%s]", name, table);
+    say_guess(load, at, table, name, text);
+}
+
+void ax_config_say_stray_key(struct conf_load *load, struct ax_pos at,
+                             const char *name)
+{
+    char text[HELP_MAX];
+
+    snprintf(text, sizeof(text), "key '%.64s' stands outside any table", name);
+    say_guess(load, at, NULL, name, text);
 }
 
 static const char *guess_table(const char *name)
@@ -99,19 +122,8 @@ void ax_config_say_unknown_table(struct conf_load *load, struct ax_pos at,
         hint.expected = "one of [base], [kernel], [memory], [cpu], [devices], "
                         "[console], [debug]";
     }
-    ax_config_say(load, unknown_severity(load), at, &hint,
+    ax_config_say(load, ax_config_unknown(load), at, &hint,
                   "unknown table [%.64s]", name);
-}
-
-void ax_config_say_stray_key(struct conf_load *load, struct ax_pos at,
-                             const char *name)
-{
-    char help[HELP_MAX];
-
-    guess_key(NULL, name, help);
-    ax_config_say(load, unknown_severity(load), at,
-                  &(struct conf_hint){.help = help},
-                  "key '%.64s' stands outside any table", name);
 }
 
 const char *ax_config_found(const struct ax_toml *val)

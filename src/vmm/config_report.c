@@ -190,6 +190,8 @@ void ax_config_say(struct conf_load *load, enum ax_severity severity,
     va_list args;
     FILE *to;
 
+    if (severity == AX_SEVERITY_NOTE && !load->src->notes)
+        return;
     load->errors += severity == AX_SEVERITY_ERROR;
     if (load->told++ >= CONF_REPORTS)
         return;
@@ -287,22 +289,23 @@ static unsigned edit_distance(const char *a, size_t a_len, const char *b,
     return last[b_len];
 }
 
-void ax_config_nearest(struct conf_nearest *nearest, const char *candidate)
+bool ax_config_nearest(struct conf_nearest *nearest, const char *candidate)
 {
     size_t len = strlen(nearest->word), candidate_len = strlen(candidate);
     unsigned distance, limit = (unsigned)len / 3;
 
     if (!len || len > WORD_LEN_MAX || candidate_len > WORD_LEN_MAX)
-        return;
+        return false;
     distance = edit_distance(nearest->word, len, candidate, candidate_len);
     /* "ramdisk" for "ramdisk_path" is many letters but one thought. */
     if (len > 2 && candidate_len > len && candidate[len] == '_' &&
         !strncmp(nearest->word, candidate, len))
         distance = 1;
     if (distance > (limit ? limit : 1) || distance >= len)
-        return;
-    if (!nearest->best || distance < nearest->distance) {
-        nearest->best = candidate;
-        nearest->distance = distance;
-    }
+        return false;
+    if (nearest->best && distance >= nearest->distance)
+        return false;
+    nearest->best = candidate;
+    nearest->distance = distance;
+    return true;
 }

@@ -95,7 +95,7 @@ static int boot_open_all(struct boot *b)
     } else {
         err = boot_open(b, &conf->kernel, "kernel", &b->kernel);
     }
-    if (!err)
+    if (!err && ax_x86_has_firmware(conf))
         err = boot_open(b, &conf->bios, "firmware", &b->bios);
     if (!err)
         err = boot_open(b, &conf->initrd, "initrd", &b->initrd);

@@ -23,7 +23,6 @@
 #define AX_X86_CMDLINE_ADDR     0x10000U /* up to 64 KiB */
 #define AX_X86_MP_TABLE_ADDR    0x9f800U /* may start lower (AxVisor) */
 #define AX_X86_MP_POINTER_ADDR  0x9fc00U /* last KiB of 640 - 1 (AxVisor) */
-#define AX_X86_LOW_RAM_END      0xa0000U
 #define AX_X86_ACPI_ADDR        0xe0000U /* RSDP and all tables */
 #define AX_X86_ACPI_SIZE        0x1000U
 #define AX_X86_HIGH_RAM_ADDR    0x100000U
@@ -41,6 +40,7 @@
 #define AX_X86_HOLE_ADDR      0xc0000000U
 #define AX_X86_IOAPIC_ADDR    0xfec00000U
 #define AX_X86_LAPIC_ADDR     0xfee00000U
+#define AX_X86_ENGINE_ADDR    0xfeffc000U /* four pages: an engine's own use */
 #define AX_X86_RESET_ADDR     0xfffffff0U
 #define AX_X86_HOLE_END       0x100000000ULL
 #define AX_X86_GUEST_PHYS_END 0x7ffffffff000ULL /* AxVisor's largest GPA */

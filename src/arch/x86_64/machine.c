@@ -44,8 +44,8 @@ plan_tell(struct planner *p, enum ax_log_level level, struct ax_pos pos,
 }
 
 /*
- * Guest-physical pages that RAM must leave alone: the board's own, and those
- * that engines need on CPUs without real-mode support.
+ * Guest-physical pages that memory must leave alone: the board's, and those
+ * that an engine needs on CPUs that cannot run real mode by themselves.
  */
 static const struct {
     ax_gpa gpa;
@@ -54,13 +54,12 @@ static const struct {
 } windows[] = {
     {AX_X86_IOAPIC_ADDR, 0x1000, "I/O APIC"},
     {AX_X86_LAPIC_ADDR, 0x1000, "local APIC"},
+    {AX_X86_ENGINE_ADDR, 0x4000, "engine's own pages"},
 };
 
 static void plan_check_windows(struct planner *p, struct ax_pos pos, ax_gpa gpa,
                                uint64_t size, const char *what)
 {
-    if (p->conf->irqchip == AX_IRQCHIP_NONE)
-        return;
     for (size_t i = 0; i < AX_ARRAY_LEN(windows); i++) {
         if (ax_range_overlaps(gpa, size, windows[i].gpa, windows[i].size))
             plan_tell(p, AX_LOG_ERROR, pos,
@@ -90,110 +89,51 @@ static bool plan_add_region(struct planner *p, ax_gpa gpa, uint64_t size,
     return true;
 }
 
-/* A range that is to be RAM, with what it came from. */
-struct ram {
-    ax_gpa low, high;
-    const struct ax_config_region *from;
-};
-
-/*
- * AxVisor maps every region in units of 2 MiB, ours are as exact as the host's
- * page when [base] memory alone says how much there is.
- */
-static bool plan_round(struct planner *p, const struct ax_config_region *r,
-                       struct ram *out)
+static bool plan_check_region(struct planner *p,
+                              const struct ax_config_region *r)
 {
-    const uint64_t unit = AX_MIB(2);
-
-    if (!r->size || r->size > AX_X86_GUEST_PHYS_END ||
-        r->gpa > AX_X86_GUEST_PHYS_END - r->size) {
-        plan_tell(p, AX_LOG_ERROR, r->pos,
-                  "memory region of %#" PRIx64 " bytes at %#" PRIx64
-                  " is %s (guest addresses end at %#llx)",
-                  r->size, r->gpa, r->size ? "out of reach" : "empty",
-                  AX_X86_GUEST_PHYS_END);
-        return false;
-    }
-    out->low = ax_align_down(r->gpa, unit);
-    out->high = ax_align_up(r->gpa + r->size, unit);
-    out->from = r;
-    plan_check_windows(p, r->pos, out->low, out->high - out->low,
-                       "memory region");
-    return true;
-}
-
-/*
- * A region that AxVisor would place wherever the host has memory (type 1) may
- * lie over one with an address (type 0): one memory. Other overlaps are
- * mistakes, unless only rounding makes them.
- */
-static bool plan_may_merge(const struct ax_config_region *a,
-                           const struct ax_config_region *b)
-{
-    if (!ax_range_overlaps(a->gpa, a->size, b->gpa, b->size))
+    if (r->size && r->size <= AX_X86_GUEST_PHYS_END &&
+        r->gpa <= AX_X86_GUEST_PHYS_END - r->size &&
+        !((r->gpa | r->size) % AX_KIB(4)))
         return true;
-    return (a->map_type == AX_MAP_IDENTICAL && b->map_type == AX_MAP_ALLOC) ||
-           (a->map_type == AX_MAP_ALLOC && b->map_type == AX_MAP_IDENTICAL);
+    plan_tell(p, AX_LOG_ERROR, r->pos,
+              "memory region of %#" PRIx64 " bytes at %#" PRIx64
+              " is not made of pages below %#llx",
+              r->size, r->gpa, AX_X86_GUEST_PHYS_END);
+    return false;
 }
 
-static void plan_check_overlaps(struct planner *p)
-{
-    const struct ax_config *conf = p->conf;
-
-    for (unsigned i = 1; i < conf->region_count; i++) {
-        for (unsigned j = 0; j < i; j++) {
-            const struct ax_config_region *a = &conf->regions[j],
-                                          *b = &conf->regions[i];
-
-            if (!plan_may_merge(a, b))
-                plan_tell(p, AX_LOG_ERROR, b->pos,
-                          "memory region %#" PRIx64 "-%#" PRIx64
-                          " overlaps the one of line %u at %#" PRIx64
-                          "-%#" PRIx64,
-                          b->gpa, b->gpa + b->size - 1, a->pos.line, a->gpa,
-                          a->gpa + a->size - 1);
-        }
-    }
-}
-
-/* Ranges that touch become one region, so that an image may cross the seam. */
-static void plan_add_ram(struct planner *p, struct ram *ram, unsigned count)
-{
-    for (unsigned i = 1; i < count; i++) {
-        const struct ram r = ram[i];
-        unsigned at = i;
-
-        for (; at && ram[at - 1].low > r.low; at--)
-            ram[at] = ram[at - 1];
-        ram[at] = r;
-    }
-    for (unsigned i = 0; i < count;) {
-        const ax_gpa low = ram[i].low;
-        ax_gpa high = ram[i].high;
-
-        for (i++; i < count && ram[i].low <= high; i++)
-            high = ram[i].high > high ? ram[i].high : high;
-        plan_add_region(p, low, high - low, AX_REGION_RAM);
-    }
-}
-
+/*
+ * memory_regions. config.c has merged what may overlap and rounded as AxVisor
+ * does; ranges that touch become one, so that an image may cross the seam.
+ */
 static void plan_literal_regions(struct planner *p)
 {
     const struct ax_config *conf = p->conf;
-    struct ram ram[AX_PLAN_REGIONS];
-    unsigned count = 0;
+    struct ax_plan *plan = p->plan;
+    unsigned last = 0;
 
-    if (conf->region_count > AX_PLAN_REGIONS) {
-        plan_tell(p, AX_LOG_ERROR, conf->regions[AX_PLAN_REGIONS].pos,
-                  "more than %d memory regions", AX_PLAN_REGIONS);
-        return;
+    for (unsigned i = 0; i < conf->region_count; i++) {
+        const struct ax_config_region *r = &conf->regions[i];
+
+        if (!plan_check_region(p, r))
+            continue;
+        plan_check_windows(p, r->pos, r->gpa, r->size, "memory region");
+        if (!plan_add_region(p, r->gpa, r->size, AX_REGION_RAM))
+            plan_tell(p, AX_LOG_ERROR, r->pos, "more than %d memory regions",
+                      AX_PLAN_REGIONS);
     }
-    for (unsigned i = 0; i < conf->region_count; i++)
-        count += plan_round(p, &conf->regions[i], &ram[count]);
-    if (count == conf->region_count)
-        plan_check_overlaps(p);
-    if (!p->failed)
-        plan_add_ram(p, ram, count);
+    for (unsigned i = 1; i < plan->region_count; i++) {
+        struct ax_plan_region *to = &plan->regions[last];
+        const struct ax_plan_region *r = &plan->regions[i];
+        const ax_gpa end = to->gpa + to->size;
+
+        if (r->gpa > end)
+            plan->regions[++last] = *r;
+        else if (r->gpa + r->size > end)
+            to->size = r->gpa + r->size - to->gpa;
+    }
+    plan->region_count = plan->region_count ? last + 1 : 0;
 }
 
 static uint64_t plan_page_size(const struct ax_config *conf)
@@ -242,6 +182,11 @@ static void plan_check_hugepages(struct planner *p)
     }
 }
 
+bool ax_x86_has_firmware(const struct ax_config *conf)
+{
+    return conf->bios.path && conf->protocol != AX_BOOT_DIRECT;
+}
+
 /*
  * Firmware lies in RAM, or below 4 GiB in a ROM of its own. Its size is the
  * file's.
@@ -255,8 +200,8 @@ static void plan_firmware(struct planner *p)
     uint64_t size;
     int err;
 
-    if (!conf->bios.path || !conf->bios_load.given)
-        return; /* config.c and boot say so */
+    if (!ax_x86_has_firmware(conf) || !conf->bios_load.given)
+        return; /* boot says what is missing */
     err = ax_source_open(conf->bios.path, &src);
     if (err) {
         plan_tell(p, AX_LOG_ERROR, conf->bios.pos, "firmware %s: %s",
@@ -353,61 +298,18 @@ static void plan_devices(struct planner *p)
     }
 }
 
-/* What AxVisor's emulated devices are on this board. */
-enum emu_fate {
-    EMU_BOARD,   /* the board has it, at base */
-    EMU_NOTHING, /* nothing to build */
-    EMU_FOREIGN, /* another architecture's */
-    EMU_MISSING, /* there is no model of it yet */
-};
-
-static const struct {
-    enum ax_emu_type type;
-    enum emu_fate fate;
-    uint64_t base;
-    const char *what;
-} emus[] = {
-    {AX_EMU_DUMMY, EMU_NOTHING, 0, NULL},
-    {AX_EMU_INTERRUPT_CONTROLLER, EMU_NOTHING, 0, NULL}, /* local APICs */
-    {AX_EMU_CONSOLE, EMU_BOARD, AX_X86_PORT_COM1, "COM1"},
-    {AX_EMU_FW_CFG, EMU_FOREIGN, 0, "loongarch64's fw_cfg"},
-    {AX_EMU_IVC_CHANNEL, EMU_MISSING, 0, "IVC channels"},
-    {AX_EMU_GPPT_REDISTRIBUTOR, EMU_FOREIGN, 0, "aarch64's redistributor"},
-    {AX_EMU_GPPT_DISTRIBUTOR, EMU_FOREIGN, 0, "aarch64's distributor"},
-    {AX_EMU_GPPT_ITS, EMU_FOREIGN, 0, "aarch64's ITS"},
-    {AX_EMU_X86_IOAPIC, EMU_BOARD, AX_X86_IOAPIC_ADDR, "the I/O APIC"},
-    {AX_EMU_X86_PIT, EMU_BOARD, AX_X86_PORT_PIT, "the PIT"},
-    {AX_EMU_LOONGARCH_PCH_PIC, EMU_FOREIGN, 0, "loongarch64's PCH-PIC"},
-    {AX_EMU_PPPT_GLOBAL, EMU_FOREIGN, 0, "riscv64's PLIC"},
-    {AX_EMU_VIRTIO_BLK, EMU_MISSING, 0, "virtio-blk"},
-    {AX_EMU_VIRTIO_NET, EMU_MISSING, 0, "virtio-net"},
-    {AX_EMU_VIRTIO_CONSOLE, EMU_MISSING, 0, "virtio-console"},
-};
-
-static void plan_emu(struct planner *p, const struct ax_config_emu *emu)
+/* config.c has told what of emu_devices is there; only a port is ours to say.
+ */
+static void plan_console(struct planner *p)
 {
-    size_t i = 0;
+    for (unsigned i = 0; i < p->conf->emu_count; i++) {
+        const struct ax_config_emu *emu = &p->conf->emu[i];
 
-    while (i < AX_ARRAY_LEN(emus) && (uint64_t)emus[i].type != emu->type)
-        i++;
-    if (i == AX_ARRAY_LEN(emus)) {
-        plan_tell(p, AX_LOG_ERROR, emu->pos,
-                  "emulated device \"%s\": unknown type %#" PRIx64, emu->name,
-                  emu->type);
-    } else if (emus[i].fate == EMU_MISSING) {
-        plan_tell(p, AX_LOG_ERROR, emu->pos,
-                  "emulated device \"%s\": this version has no %s", emu->name,
-                  emus[i].what);
-    } else if (emus[i].fate == EMU_FOREIGN) {
-        plan_tell(p, AX_LOG_WARN, emu->pos,
-                  "emulated device \"%s\" is left out: %s has no place on an "
-                  "x86_64 board",
-                  emu->name, emus[i].what);
-    } else if (emus[i].fate == EMU_BOARD && emu->base != emus[i].base) {
-        plan_tell(p, AX_LOG_WARN, emu->pos,
-                  "emulated device \"%s\": this board has %s at %#" PRIx64
-                  ", not at %#" PRIx64,
-                  emu->name, emus[i].what, emus[i].base, emu->base);
+        if (emu->type == AX_EMU_CONSOLE && emu->base != AX_X86_PORT_COM1)
+            plan_tell(p, AX_LOG_WARN, emu->pos,
+                      "emulated device \"%s\": the console is COM1 at port "
+                      "%#x, not at %#" PRIx64,
+                      emu->name, AX_X86_PORT_COM1, emu->base);
     }
 }
 
@@ -431,13 +333,6 @@ static void plan_cpus(struct planner *p)
                       "phys_cpu_ids: %#" PRIx64
                       " is no local APIC id, which go up to %d",
                       id, APIC_ID_MAX);
-        for (unsigned j = 0; j < i; j++) {
-            if (conf->cpu_ids[j] == id)
-                plan_tell(p, AX_LOG_ERROR, nowhere,
-                          "phys_cpu_ids: vCPUs %u and %u have the same id "
-                          "%#" PRIx64,
-                          j, i, id);
-        }
     }
 }
 
@@ -457,11 +352,7 @@ static int machine_plan(const struct ax_config *conf, struct ax_log *log,
     plan_firmware(&p);
     plan_check_hugepages(&p);
     plan_devices(&p);
-    for (unsigned i = 0; i < conf->emu_count; i++)
-        plan_emu(&p, &conf->emu[i]);
-    if (conf->dtb.path)
-        plan_tell(&p, AX_LOG_WARN, conf->dtb.pos,
-                  "the device tree is not used: x86_64 guests get ACPI tables");
+    plan_console(&p);
     return p.failed ? -EINVAL : 0;
 }
 

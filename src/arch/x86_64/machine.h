@@ -7,6 +7,9 @@
 
 #include "arch/arch.h"
 
+/* Firmware is configured, and the boot protocol has a use for it. */
+bool ax_x86_has_firmware(const struct ax_config *conf);
+
 int ax_x86_boot(const struct ax_plan *plan, struct ax_log *log,
                 struct ax_memory *mem, struct ax_start *start,
                 void (*progress)(void *ctx, const char *what, uint64_t done,

@@ -76,15 +76,16 @@ axvm_guest(sleep-for-good hlt 124 "1*sleeping for good" -- --timeout 2
 axvm_guest(portscan portscan 33 "alive after every port"
     "alive after every hole")
 axvm_guest(portscan-split portscan 33 " 0 failed" -- ${SPLIT})
-axvm_guest(flood flood 33 "4096* abcdef" "1*00001000 " --
+axvm_guest(flood flood 33 "4096* bcdef" "1*00001000 " --
     --set [[kernel.cmdline="size=256K"]])
 axvm_guest(flood-4M flood 33 "65536* bcdef" "1*00010000 ")
 set_tests_properties(guest_flood-4M PROPERTIES LABELS slow)
 
 # The demo guest from its file, and as the binary carries it.
 set(DEMO_TEXTS "Hello from inside" "(2 of 2 run)" "ticks of the PIT"
-    "5*demo> " "16 bytes of memory" "no such command" "Good bye.")
+    "5*demo>" "16 bytes of memory" "no such command" "Good bye.")
 axvm_guest(demo demo 0 ${DEMO_TEXTS} -- --set base.cpu_num=2)
-axvm_guest_input(demo "help\\nnonsense\\n\\x03\\x15peeq\\x08k 100000\\npoweroff\\n")
+axvm_guest_input(demo 
+    "help\\nnonsense\\n\\003\\025peeq\\010k 100000\\npoweroff\\n")
 axvm_guest(demo-crash demo 6 "Dividing by zero" "triple fault")
 axvm_guest_input(demo-crash "fault\\n")

@@ -54,12 +54,15 @@ static void print_brand(void)
         struct cpuid part[3];
         char text[sizeof(struct cpuid[3]) + 1];
     } brand = {0};
+    const char *text;
 
     if (cpuid(0x80000000, 0).eax < 0x80000004)
         return;
     for (unsigned i = 0; i < 3; i++)
         brand.part[i] = cpuid(0x80000002 + i, 0);
-    print(", %s", trim(brand.text));
+    text = trim(brand.text);
+    if (*text)
+        print(", %s", text);
 }
 
 void demo_cpu(const char *arg)

@@ -8,13 +8,13 @@
 
 enum { COM1 = 0x3f8, LSR = 5, LSR_THRE = 0x20, DEBUG_EXIT = 0xf4 };
 enum { PIC1 = 0x20, PIC2 = 0xa0, PIT_DATA = 0x40, PIT_COMMAND = 0x43 };
-enum { VECTOR_DIVIDE = 0, VECTOR_TIMER = 0x70, VECTOR_SOFTWARE = 0x80 };
+enum { VECTOR_DIVIDE = 0, VECTOR_TIMER = 0x70 };
 enum { FLAG_IF = 0x200, CR0_PE = 1, NOBODY = 0xabcc, FAR_RESULT = 0xfa4 };
 
 extern const uint16_t entry_cs, entry_ds, entry_ss;
 extern const uint32_t entry_flags, entry_cr0;
-extern volatile uint32_t software_count, divide_count, timer_count;
-extern const uint8_t isr_software[], isr_divide[], isr_timer[], far_target[];
+extern volatile uint32_t divide_count, timer_count;
+extern const uint8_t isr_divide[], isr_timer[], far_target[];
 uint32_t __attribute__((regparm(1))) protected_trip(uint32_t val);
 void real_main(void);
 
@@ -105,19 +105,17 @@ static void check_segments(void)
     report(val == FAR_RESULT, "a far call returns");
 }
 
-static void check_interrupts(void)
+/* No INT: a KVM that emulates this mode may spin on it for ever. */
+static void check_exception(void)
 {
     uint16_t low = 1, high = 0;
 
-    vector_set(VECTOR_SOFTWARE, isr_software);
     vector_set(VECTOR_DIVIDE, isr_divide);
-    __asm__ volatile("int $0x80; int $0x80" : : : "memory");
-    report(software_count == 2, "INT goes through the vector table");
     __asm__ volatile("divw %w2"
                      : "+a"(low), "+d"(high)
                      : "c"(0)
                      : "cc", "memory");
-    report(divide_count == 1, "#DE as well");
+    report(divide_count == 1, "#DE goes through the vector table");
 }
 
 static void check_strings(void)
@@ -174,7 +172,7 @@ void real_main(void)
 {
     check_entry();
     check_segments();
-    check_interrupts();
+    check_exception();
     check_strings();
     report(protected_trip(0x89abcdef) == 0x89abcdef &&
                protected_trip(0x01234567) == 0x01234567,

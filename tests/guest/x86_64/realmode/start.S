@@ -32,11 +32,7 @@ start:
     jmp 1b
 
     .text
-    .global isr_software, isr_divide, isr_timer
-isr_software:
-    incl software_count
-    iretw
-
+    .global isr_divide, isr_timer
 /* Returns behind the two bytes of DIV. */
 isr_divide:
     pushw %bp
@@ -116,9 +112,7 @@ entry_flags:
     .long 0
 entry_cr0:
     .long 0
-    .global software_count, divide_count, timer_count
-software_count:
-    .long 0
+    .global divide_count, timer_count
 divide_count:
     .long 0
 timer_count:

@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# bench.sh [--rounds N] [--no-lab] [--axvm FILE]: how fast, how large, beside others.
+#
+# Measures axvm-run (the static build) against a bare loop around KVM_RUN that
+# runs the same guests, and against QEMU where it is installed; in turn, in one
+# run, and prints medians. In the lab, how long Debian's kernel takes to /init.
+# Nothing here passes or fails: the ratios are for people to read. kvmtool has
+# no column unless its lkvm is installed; Debian 12 does not package it.
+
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+rounds=5 lab=1 axvm=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help) help_text && exit ;;
+    --rounds) rounds=$2 && shift 2 ;;
+    --no-lab) lab='' && shift ;;
+    --axvm) axvm=$2 && shift 2 ;;
+    *) usage_error "unknown option '$1'" ;;
+    esac
+done
+
+cd "$top"
+mkdir -p build
+"$top/scripts/setup.sh" build
+targets=(bareloop stopwatch bench_guests)
+if [ -z "$axvm" ]; then
+    axvm=$top/build/static/axvm-run
+    targets+=(axvm-run)
+fi
+(cmake --preset static && cmake --build --preset static \
+    --target "${targets[@]}") >build/static.log 2>&1 ||
+    die "the build failed: see build/static.log"
+bench=$top/build/static/bench
+work=$(mktemp -d "${TMPDIR:-/tmp}/axvm-bench.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 143' INT TERM HUP
+
+# ---- the contestants; each gets an image and a word for its interrupt chip
+
+vmm_bare() { command=("$bench/bareloop" "$1" 256); }
+
+vmm_axvm() {
+    cat >"$work/guest.toml" <<END
+[base]
+memory = "256M"
+[kernel]
+kernel_path = "$1"
+[cpu]
+irqchip = "$2"
+END
+    command=("$axvm" --log-level error "$work/guest.toml")
+}
+
+qemu() {
+    command=(qemu-system-x86_64 -M "$1" -accel kvm -cpu host -m 256
+        -nodefaults -no-user-config -display none -no-reboot -serial stdio
+        -device "isa-debug-exit,iobase=0xf4,iosize=4" -kernel "$2")
+}
+
+chip() { [ "$1" = kernel ] && echo on || echo split; }
+
+vmm_microvm() {
+    qemu "microvm,isa-serial=on,rtc=on,kernel_irqchip=$(chip "$2")" "$1"
+}
+
+vmm_pc() { qemu "pc,kernel_irqchip=$(chip "$2")" "$1"; }
+
+vmms=(bare axvm)
+! has qemu-system-x86_64 || vmms+=(microvm pc)
+
+# ---- measuring: numbers pile up in $work/ROW.VMM
+
+# measure ROW FIELD LAST IMAGE IRQCHIP
+measure() {
+    local row=$1 field=$2 last=$3 image=$4 irqchip=$5 round vmm
+    for ((round = 0; round < rounds; round++)); do
+        for vmm in "${vmms[@]}"; do
+            "vmm_$vmm" "$bench/$image.img" "$irqchip"
+            "$bench/stopwatch" A "$last" "${command[@]}" 2>>"$work/errors" \
+                </dev/null | cut -d ' ' -f "$field" >>"$work/$row.$vmm" || true
+        done
+    done
+}
+
+median() {
+    [ ! -s "$1" ] || sort -n "$1" | awk '{ n[NR] = $1 }
+        END { print (n[int((NR + 1) / 2)] + n[int(NR / 2) + 1]) / 2 }'
+}
+
+declare -A title=([bare]='bare loop' [axvm]=axvm-run
+    [microvm]='QEMU microvm' [pc]='QEMU pc' [lkvm]=kvmtool)
+
+# header LABEL VMM...: what the columns of the rows below are.
+header() {
+    local vmm
+    printf '\n%-31s' "$1"
+    shift
+    columns=("$@")
+    for vmm; do
+        printf ' %13s       ' "${title[$vmm]}"
+    done
+    printf '\n'
+}
+
+# row LABEL ROW DIVISOR UNIT: the medians, and how often the first column's.
+row() {
+    local label=$1 row=$2 divisor=$3 unit=$4 vmm first='' number
+    printf '%-31s' "$label"
+    for vmm in "${columns[@]}"; do
+        number=$(median "$work/$row.$vmm")
+        if [ -z "$number" ]; then
+            printf ' %13s       ' -
+        else
+            first=${first:-$number}
+            awk -v number="$number" -v first="$first" -v divisor="$divisor" \
+                -v unit="$unit" 'BEGIN {
+                    printf " %9.2f %-3s", number / divisor, unit
+                    printf (number == first) ? "       " : " %5.*fx", \
+                        number / first < 100 ? 2 : 0, number / first }'
+        fi
+    done
+    printf '\n'
+}
+
+printf '%s; medians of %s rounds; x: times the first column\n' \
+    "$("$axvm" --version 2>/dev/null | head -n 1)" "$rounds"
+header "" "${vmms[@]}"
+measure pio 2 Z pio kernel
+row 'port read, a device answers' pio 100000 us
+measure mmio 2 Z mmio split
+row 'MMIO read, a device answers' mmio 100000 us
+measure serial 2 Z serial kernel
+row 'byte written to the UART' serial 100000 us
+measure first 1 '' pio kernel
+row 'exec to the first byte, 256 MiB' first 1000 ms
+measure resident 3 '' pio kernel
+row 'resident without guest RAM' resident 1024 MiB
+
+strip -o "$work/stripped" "$axvm"
+printf '\nstatic binary, stripped: %s bytes\n' "$(stat -c %s "$work/stripped")"
+if [ -s "$work/errors" ]; then
+    printf '\nwhat went wrong:\n'
+    sort "$work/errors" | uniq -c | sort -rn | head -n 10
+fi
+[ "$lab" ] || exit 0
+
+# ---- Debian's cloud kernel, in the lab
+
+"$top/scripts/setup.sh" lab
+kernel=$("$top/scripts/lab-kernel.sh" cloud) || {
+    printf '\nno Linux: %s\n' "$kernel"
+    exit 0
+}
+"$top/tests/linux/make-initrd.sh" "$work/initrd"
+options=(--axvm "$axvm" --timeout 900 --file "$bench/stopwatch"
+    --file "$work/initrd" --file "$kernel/vmlinuz"
+    --file "$top/bench/linux.sh")
+
+# QEMU is linked dynamically: take its libraries and firmware along.
+if has qemu-system-x86_64; then
+    qemu=$(command -v qemu-system-x86_64)
+    mkdir -p "$work/qemu/lib" "$work/qemu/share"
+    cp "$qemu" "$work/qemu/qemu"
+    ldd "$qemu" | grep -o '/[^ ]*' | while IFS= read -r library; do
+        cp -L "$library" "$work/qemu/lib/"
+    done
+    for blob in bios-256k.bin bios-microvm.bin linuxboot_dma.bin kvmvapic.bin; do
+        cp -L "$(find -L /usr/share/seabios /usr/share/qemu -name $blob \
+            -print -quit)" "$work/qemu/share/"
+    done
+    options+=(--file "$work/qemu")
+fi
+! has lkvm || options+=(--file "$(command -v lkvm)")
+"$top/scripts/lab.sh" x86_64 "${options[@]}" --log "$work/log" -- \
+    sh linux.sh "$rounds" </dev/null >"$work/lab" 2>&1 || {
+    tail -n 20 "$work/lab"
+    die "the lab failed"
+}
+while read -r vmm us _; do
+    echo "$us" >>"$work/linux.$vmm"
+done < <(sed -n 's/\r*$//; s/^linux: //p' "$work/log")
+header 'in the lab' axvm microvm pc lkvm
+row 'Linux, exec to /init' linux 1000000 s
