@@ -2,7 +2,7 @@
  * mmio.S - COUNT reads of the index register of an I/O APIC that lives in user
  * space, between A and Z.
  */
-#include "guest.h"
+#include "guest.inc"
 
         guest_begin
         say     'A'

@@ -1,5 +1,5 @@
 /* pio.S - COUNT reads of the CMOS clock's data port, between A and Z. */
-#include "guest.h"
+#include "guest.inc"
 
         guest_begin
         movb    $0x0f, %al /* the shutdown byte: nothing but storage */

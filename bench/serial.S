@@ -1,5 +1,5 @@
 /* serial.S - COUNT bytes to COM1, which is always ready, between A and Z. */
-#include "guest.h"
+#include "guest.inc"
 
         guest_begin
         say     'A'

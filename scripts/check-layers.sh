@@ -31,9 +31,9 @@ backend/backend.[ch]
 backend/kvm/*
 backend/native/*
 vcpu/vcpu.[ch]
+arch/arch.h
 vmm/config.[ch] vmm/config_*.[ch]
 vmm/lifecycle.[ch]
-arch/arch.h
 vmm/image.[ch] vmm/image_*.[ch]
 vmm/fdt.[ch]
 arch/x86_64/*

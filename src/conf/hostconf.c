@@ -129,7 +129,7 @@ static const char *check_line(const char *line, bool cut)
     size_t len;
 
     if (cut)
-        return "the line is too long (199 bytes at most)";
+        return "the line is longer than 199 bytes or contains a NUL";
     if (!is_plain(line))
         return "the line contains control characters";
     if (!*start || *start == ';' || *start == '#')

@@ -13,7 +13,8 @@
 #include "log.h"
 
 enum { STATUS, ENABLE = 2, CONTROL = 4, TIMER = 8, REGS = 12 };
-enum { EVENT_GLOBAL = 0x0020, EVENT_PWRBTN = 0x0100 };
+/* The RTC's can be enabled, as Linux checks, but there is no sleep to wake. */
+enum { EVENT_GLOBAL = 0x0020, EVENT_PWRBTN = 0x0100, EVENT_RTC = 0x0400 };
 enum { CONTROL_SCI_EN = 0x01 }; /* in its low byte */
 enum { CONTROL_TYPE = 0x1c, CONTROL_SLEEP = 0x20 /* in its high byte */ };
 enum { TIMER_HZ = 3579545, TYPE_S5 = 0 };
@@ -71,7 +72,7 @@ static void pm_write_byte(struct acpi_pm *pm, uint64_t off, uint8_t val)
 {
     const unsigned shift = off % 2 * 8, bits = (unsigned)val << shift;
     const uint16_t writable =
-        (EVENT_GLOBAL | EVENT_PWRBTN) & (uint16_t)(0xff << shift);
+        (EVENT_GLOBAL | EVENT_PWRBTN | EVENT_RTC) & (uint16_t)(0xff << shift);
 
     switch (off) {
     case STATUS:

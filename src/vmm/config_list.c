@@ -116,14 +116,20 @@ static void read_cell(struct conf_load *load, const struct conf_list *list,
     }
 }
 
-static void say_missing(struct conf_load *load, const struct conf_list *list,
-                        const struct ax_toml *val,
-                        const struct conf_field *field)
+/* seen: a bit per field that is there. */
+static void check_missing(struct conf_load *load, const struct conf_list *list,
+                          const struct ax_toml *val, unsigned seen)
 {
-    char text[WHAT_MAX];
+    char text[SHAPE_MAX] = "has no";
+    size_t n = strlen(text), start = n;
 
-    snprintf(text, sizeof(text), "has no '%s'", field->name);
-    say_row(load, list, AX_SEVERITY_ERROR, at(load, val), NULL, text);
+    for (unsigned f = 0; f < list->field_count && n < sizeof(text); f++) {
+        if (list->fields[f].required && !(seen >> f & 1))
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s '%s'",
+                                  n > start ? "," : "", list->fields[f].name);
+    }
+    if (n > start)
+        say_row(load, list, AX_SEVERITY_ERROR, at(load, val), NULL, text);
 }
 
 static void read_positional(struct conf_load *load,
@@ -139,37 +145,36 @@ static void read_positional(struct conf_load *load,
                 at(load, &val->items[list->field_count]), NULL, text);
         return;
     }
-    for (unsigned i = 0; i < list->field_count; i++) {
-        if (i < val->count) {
-            read_cell(load, list, &list->fields[i], &val->items[i], row);
-        } else if (list->fields[i].required) {
-            say_missing(load, list, val, &list->fields[i]);
-            return;
-        }
-    }
+    for (unsigned i = 0; i < val->count; i++)
+        read_cell(load, list, &list->fields[i], &val->items[i], row);
+    check_missing(load, list, val, (1U << val->count) - 1);
 }
 
-static void say_unknown_field(struct conf_load *load,
-                              const struct conf_list *list,
-                              const struct ax_toml *item)
+/* The field that was probably meant, as a bit: it does not count as missing. */
+static unsigned say_unknown_field(struct conf_load *load,
+                                  const struct conf_list *list,
+                                  const struct ax_toml *item)
 {
     struct conf_nearest near = {.word = item->key};
-    char text[WHAT_MAX], help[WHAT_MAX];
+    char text[WHAT_MAX], help[WHAT_MAX] = "";
+    unsigned guess = 0;
 
-    for (unsigned i = 0; i < list->field_count; i++)
-        ax_config_nearest(&near, list->fields[i].name);
+    for (unsigned f = 0; f < list->field_count; f++) {
+        if (ax_config_nearest(&near, list->fields[f].name))
+            guess = 1U << f;
+    }
     if (near.best)
         snprintf(help, sizeof(help), "did you mean '%s'?", near.best);
     snprintf(text, sizeof(text), "has no field '%.48s'", item->key);
     say_row(load, list, ax_config_unknown(load),
-            ax_config_at(load, item->key_line, item->key_column),
-            near.best ? help : NULL, text);
+            ax_config_at(load, item->key_line, item->key_column), help, text);
+    return load->src->lenient ? 0 : guess;
 }
 
 static void read_named(struct conf_load *load, const struct conf_list *list,
                        const struct ax_toml *val, char *row)
 {
-    uint64_t seen = 0;
+    unsigned seen = 0;
 
     for (size_t i = 0; i < val->count; i++) {
         unsigned f = 0;
@@ -178,16 +183,13 @@ static void read_named(struct conf_load *load, const struct conf_list *list,
                strcmp(list->fields[f].name, val->items[i].key))
             f++;
         if (f == list->field_count) {
-            say_unknown_field(load, list, &val->items[i]);
+            seen |= say_unknown_field(load, list, &val->items[i]);
             continue;
         }
-        seen |= 1ULL << f;
+        seen |= 1U << f;
         read_cell(load, list, &list->fields[f], &val->items[i], row);
     }
-    for (unsigned f = 0; f < list->field_count; f++) {
-        if (list->fields[f].required && !(seen & 1ULL << f))
-            say_missing(load, list, val, &list->fields[f]);
-    }
+    check_missing(load, list, val, seen);
 }
 
 static void free_rows(const struct conf_list *list, char *rows, unsigned count)

@@ -440,9 +440,9 @@ static bool read_excluded(struct conf_load *load, const struct conf_key *key,
 {
     if (!check_array(load, key, val))
         return false;
+    if (val->count && val->items[0].type == AX_TOML_STRING)
+        return replace_strings(load, key, val, 1, to);
     for (size_t i = 0; i < val->count; i++) {
-        if (val->items[i].type != AX_TOML_ARRAY)
-            return replace_strings(load, key, val, 1, to);
         if (!check_array(load, key, &val->items[i]))
             return false;
     }

@@ -289,6 +289,19 @@ static unsigned edit_distance(const char *a, size_t a_len, const char *b,
     return last[b_len];
 }
 
+/* "ramdisk" or "path" for "ramdisk_path": many letters, but one thought. */
+static bool is_part(const char *word, size_t len, const char *candidate,
+                    size_t candidate_len)
+{
+    const char *tail;
+
+    if (len < 3 || candidate_len <= len)
+        return false;
+    tail = candidate + candidate_len - len;
+    return (candidate[len] == '_' && !strncmp(word, candidate, len)) ||
+           (tail[-1] == '_' && !strcmp(word, tail));
+}
+
 bool ax_config_nearest(struct conf_nearest *nearest, const char *candidate)
 {
     size_t len = strlen(nearest->word), candidate_len = strlen(candidate);
@@ -297,9 +310,7 @@ bool ax_config_nearest(struct conf_nearest *nearest, const char *candidate)
     if (!len || len > WORD_LEN_MAX || candidate_len > WORD_LEN_MAX)
         return false;
     distance = edit_distance(nearest->word, len, candidate, candidate_len);
-    /* "ramdisk" for "ramdisk_path" is many letters but one thought. */
-    if (len > 2 && candidate_len > len && candidate[len] == '_' &&
-        !strncmp(nearest->word, candidate, len))
+    if (is_part(nearest->word, len, candidate, candidate_len))
         distance = 1;
     if (distance > (limit ? limit : 1) || distance >= len)
         return false;

@@ -22,6 +22,7 @@ static const uint64_t page_bytes = 4096;
 #define WATCH_FROM    AX_MIB(16) /* smaller images are there before one looks */
 #define WATCH_STEP    AX_MIB(1)
 #define ZERO_BY_PAGES AX_KIB(64)
+#define POPULATE_FROM AX_KIB(256)
 
 int ax_source_open(const char *path, struct ax_source *out)
 {
@@ -115,6 +116,18 @@ static bool source_watched(const struct ax_source *src,
     return watch && watch->fn && src->size > WATCH_FROM;
 }
 
+/*
+ * Gets the pages of a large copy from the host at once instead of by a fault
+ * each: half the time. A kernel that cannot (before 5.14) faults as ever.
+ */
+static void source_populate(uint8_t *to, uint64_t len)
+{
+    const uint64_t before = (uintptr_t)to % page_bytes;
+
+    if (len >= POPULATE_FROM)
+        madvise(to - before, before + len, MADV_POPULATE_WRITE);
+}
+
 int ax_source_copy(const struct ax_source *src, uint64_t off,
                    struct ax_memory *mem, ax_gpa gpa, uint64_t len,
                    const struct ax_progress *watch)
@@ -131,6 +144,7 @@ int ax_source_copy(const struct ax_source *src, uint64_t off,
         int err;
 
         step = watched && len - done > WATCH_STEP ? WATCH_STEP : len - done;
+        source_populate(to + done, step);
         err = ax_source_read(src, off + done, to + done, step);
         if (err)
             return err;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # run-guest.sh CONFIG STATUS [TEXT...] [-- AXVM_RUN_OPTION...]
 # Runs one guest under axvm-run ($AXVM_RUN). Passes if the process ends with
-# STATUS, each TEXT was printed, and the guest reports no FAIL; shows the whole
+# STATUS, each TEXT was printed, and the guest reports no FAIL; shows the
 # console otherwise. Ends with 77 where there is no KVM to run it on.
 # A TEXT of the form N*TEXT must stand in exactly N lines of the console.
 # @NOW@ in an option is the time, in seconds since 1970. $INPUT is what the
@@ -41,8 +41,8 @@ tr -d '\r' <"$work/raw" >"$console"
 
 fail() {
     echo "FAILED: $1"
-    echo "--- console"
-    cat "$console"
+    echo "--- console, at most its last 64 KiB"
+    tail -c 65536 "$console"
     echo "--- axvm-run"
     cat "$work/log"
     exit 1

@@ -145,7 +145,7 @@ Test(hostconf, long_lines_are_told_not_cut)
             cr_assert_eq(read_text(text), 0, "%zu: %s", len, told);
             cr_assert_eq(strlen(conf.log_file), len);
         } else {
-            one_problem(text, 2, "too long");
+            one_problem(text, 2, "longer than 199");
             cr_assert_neq(strlen(conf.log_file), len);
         }
         cr_assert_str_eq(conf.log_level, "warn");
@@ -154,7 +154,7 @@ Test(hostconf, long_lines_are_told_not_cut)
     memset(text, 'x', 300);
     memcpy(text, "[log]\nfile = ", 13);
     text[13 + 199] = '\0';
-    one_problem(text, 2, "too long");
+    one_problem(text, 2, "longer than 199");
 }
 
 Test(hostconf, a_nul_byte_hides_nothing)

@@ -75,11 +75,15 @@ axvm_guest(sleep-for-good hlt 124 "1*sleeping for good" -- --timeout 2
 # Rude guests.
 axvm_guest(portscan portscan 33 "alive after every port"
     "alive after every hole")
-axvm_guest(portscan-split portscan 33 " 0 failed" -- ${SPLIT})
-axvm_guest(flood flood 33 "4096* bcdef" "1*00001000 " --
-    --set [[kernel.cmdline="size=256K"]])
-axvm_guest(flood-4M flood 33 "65536* bcdef" "1*00010000 ")
-set_tests_properties(guest_flood-4M PROPERTIES LABELS slow)
+axvm_guest(portscan-split portscan 33 "alive after every hole" -- ${SPLIT}
+    --set [[kernel.cmdline="what=memory"]])
+axvm_guest(portscan-more portscan 33 "alive after every port" -- ${SPLIT}
+    --set [[kernel.cmdline="what=ports passes=4"]])
+set_tests_properties(guest_portscan-more PROPERTIES LABELS slow)
+axvm_guest(flood flood 33 "1024* bcdef" "1*00000400 " --
+    --set [[kernel.cmdline="size=64K"]])
+axvm_guest(flood-4M flood 33 "65536* bcdef" "1*00010000 " -- --timeout 300)
+set_tests_properties(guest_flood-4M PROPERTIES LABELS slow TIMEOUT 330)
 
 # The demo guest from its file, and as the binary carries it.
 set(DEMO_TEXTS "Hello from inside" "(2 of 2 run)" "ticks of the PIT"

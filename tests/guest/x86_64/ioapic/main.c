@@ -9,16 +9,18 @@
 enum { VECTOR = 0x51, VECTOR_OTHER = 0x61, PIN = 4, IER = 1, IIR = 2 };
 enum { IER_TX = 0x02, REG_ID = 0, REG_VERSION = 1, TABLE = 0x10 };
 
-static volatile uint32_t count, others;
+enum { IIR_NONE = 0x01, KEPT = 3 };
+
+static volatile uint32_t count, causes, others;
 static volatile bool keep_wire;
 
-/* Drops the wire, unless told to see what a level does meanwhile. */
+/* Reading the cause drops the wire; keep_wire: only the third time. */
 static void on_uart(struct trap_frame *frame)
 {
     count++;
     others += frame->vector == VECTOR_OTHER;
-    if (!keep_wire || count % 3 == 0)
-        in8(COM1 + IIR);
+    if (!keep_wire || count % KEPT == 0)
+        causes += !(in8(COM1 + IIR) & IIR_NONE);
     lapic_eoi();
 }
 
@@ -35,7 +37,7 @@ static void wire_down(void)
 /* How many interrupts does the wire's going up make? */
 static uint32_t fire(uint32_t low, uint8_t to, uint32_t wanted)
 {
-    count = 0;
+    count = causes = 0;
     ioapic_route(PIN, low, to);
     wire_up();
     sti();
@@ -79,6 +81,20 @@ static void expect(uint32_t got, uint32_t wanted, const char *what)
         report(false, "%s: %u interrupts", what, got);
 }
 
+/*
+ * A level may come once too often, without a cause: some KVMs that emulate ring
+ * 0 do that, and every driver of a level-triggered wire must bear it.
+ */
+static void check_level(uint8_t to)
+{
+    report(fire(IRQ_LEVEL | VECTOR, to, 1) >= 1 && causes == 1,
+           "level: one interrupt with a cause");
+    keep_wire = true;
+    report(fire(IRQ_LEVEL | VECTOR, to, KEPT) >= KEPT && causes == 1,
+           "level: again after each EOI while the wire is up");
+    keep_wire = false;
+}
+
 static void check_delivery(void)
 {
     uint8_t self = lapic_id();
@@ -86,11 +102,7 @@ static void check_delivery(void)
     expect(fire(VECTOR, self, 1), 1, "edge: one interrupt");
     expect(fire(VECTOR, self, 1), 1, "edge: again, one interrupt");
     expect(fire(IRQ_MASKED | VECTOR, self, 0), 0, "masked: none");
-    expect(fire(IRQ_LEVEL | VECTOR, self, 1), 1, "level: one interrupt");
-    keep_wire = true;
-    expect(fire(IRQ_LEVEL | VECTOR, self, 3), 3,
-           "level: again after each EOI while the wire is up");
-    keep_wire = false;
+    check_level(self);
     expect(fire(VECTOR_OTHER, self, 1), 1, "another vector");
     expect(others, 1, "and that one indeed");
 
@@ -115,7 +127,7 @@ static void check_unmask(void)
         pause();
     report(count == 0, "level behind the mask: none");
     ioapic_route(PIN, IRQ_LEVEL | VECTOR, self);
-    report(wait_for(count == 1), "level, mask lifted: one");
+    report(wait_for(count >= 1), "level, mask lifted: it comes");
     cli();
     wire_down();
 }
