@@ -17,6 +17,7 @@
 #include "vmm/vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -222,7 +223,7 @@ static int run_open_log(struct run *run, const struct ax_hostconf *host)
 static int run_load_config(struct run *run, const struct ax_hostconf *host)
 {
     const struct ax_options *options = run->options;
-    unsigned counts[2] = {0};
+    unsigned counts[AX_SEVERITIES] = {0};
     struct ax_config_source src = {
         .file = options->demo ? "(demo)" : options->files[0],
         .text = options->demo ? demo_config : NULL,
@@ -431,7 +432,7 @@ static int command_check(const struct ax_options *options,
     int status = AX_STATUS_OK;
 
     for (unsigned i = 0; i < options->file_count; i++) {
-        unsigned counts[2] = {0};
+        unsigned counts[AX_SEVERITIES] = {0};
         struct ax_config_source src = {
             .file = options->files[i],
             .sets = options->sets,
@@ -441,7 +442,10 @@ static int command_check(const struct ax_options *options,
             .ctx = counts,
         };
         struct ax_config *conf;
-        bool good = !ax_config_load(&src, &conf);
+        bool good;
+
+        fflush(stdout); /* the verdict on the last file, before new problems */
+        good = !ax_config_load(&src, &conf);
 
         if (options->strict && counts[AX_SEVERITY_WARNING])
             good = false;
@@ -482,6 +486,18 @@ static int command_probe(void)
     return AX_STATUS_HOST;
 }
 
+/*
+ * A standard descriptor that is closed would be given to the next file opened,
+ * and the guest's console would then write into that.
+ */
+static void hold_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(AX_STATUS_FAILURE);
+    }
+}
+
 int main(int argc, char **argv)
 {
     uint64_t start_ns = now_ns();
@@ -489,6 +505,7 @@ int main(int argc, char **argv)
     struct ax_hostconf host;
     int status;
 
+    hold_standard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error, no end */
     if (ax_cli_parse(argc, argv, &options))
         return AX_STATUS_FAILURE;

@@ -6,6 +6,14 @@
  */
 #include "conf/toml.h"
 
+/*
+ * toml++ asserts what malformed text can violate, as "[&" does (its issue 294),
+ * and with NDEBUG lets the compiler assume it. Without either, the code behind
+ * the assertion reports the mistake as it should.
+ */
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_assert(true)
+
 #define TOML_EXCEPTIONS                 0
 #define TOML_ENABLE_FORMATTERS          0
 #define TOML_ENABLE_UNRELEASED_FEATURES 0
@@ -48,84 +56,136 @@ int fail(ax_toml_error *err, const toml::source_region &at, const char *text)
     return fail(err, at.begin.line, at.begin.column, text, strlen(text));
 }
 
+/* Line and column of a byte, as toml++ counts them: columns in characters. */
+int fail_at(ax_toml_error *err, std::string_view text, size_t at,
+            const char *why)
+{
+    unsigned line = 1, column = 1;
+
+    for (size_t i = 0; i < at; i++) {
+        column += (text[i] & 0xc0) != 0x80;
+        if (text[i] == '\n') {
+            line++;
+            column = 1;
+        }
+    }
+    return fail(err, line, column, why, strlen(why));
+}
+
 /*
- * Reads past one string literal of any of the four kinds; returns the index of
- * the first byte after it. What is malformed ends at the end of its line, where
- * toml++ gives up as well.
+ * A look at the text before toml++ sees it, for what toml++ gets wrong:
+ *
+ * It bounds how deep values nest but not how many parts a dotted key has, and
+ * it frees what it built by recursion: "[a.a.a.a...]" would exhaust the stack.
+ *
+ * It asks whether a character is white space in a function that is undefined
+ * for most others from U+00A1 to U+0499. It asks outside strings, where TOML
+ * has no such characters anyway, and where a backslash swallows a line end.
+ *
+ * The scan agrees with toml++ on every prefix that toml++ accepts; after its
+ * first error it does not matter what is seen here.
  */
-size_t skip_string(std::string_view text, size_t at)
+class scan
+{
+  public:
+    explicit scan(std::string_view text_) : text{text_}
+    {
+    }
+
+    int run(ax_toml_error *err);
+
+  private:
+    std::string_view text;
+    size_t at = 0;
+    unsigned dots = 0;
+    const char *problem = nullptr; /* at the byte at */
+
+    bool more() const
+    {
+        return at < text.size();
+    }
+
+    void skip_comment();
+    void skip_escape(bool multi);
+    void skip_string();
+    void see(char c);
+};
+
+void scan::skip_comment()
+{
+    while (more() && text[at] != '\n')
+        at++;
+}
+
+/* At a backslash; in a string of several lines it may swallow line ends. */
+void scan::skip_escape(bool multi)
+{
+    size_t next = text.find_first_not_of(" \t\r\n", at + 1);
+
+    if (multi && next != std::string_view::npos && (text[next] & 0x80)) {
+        at = next;
+        problem = "after a backslash and a line end, begin with an ASCII "
+                  "character";
+        return;
+    }
+    at += 2;
+}
+
+/*
+ * One string of any of the four kinds. What is malformed ends at the end of its
+ * line, where toml++ gives up as well.
+ */
+void scan::skip_string()
 {
     const char quote = text[at];
     const bool multi = text.size() - at >= 3 && text[at + 1] == quote &&
                        text[at + 2] == quote;
+    const size_t closing = multi ? 3 : 1;
     size_t quotes = 0;
 
-    for (at += multi ? 3 : 1; at < text.size(); at++) {
-        if (text[at] == '\\' && quote == '"') {
-            at++;
-            quotes = 0;
-            continue;
-        }
-        if (text[at] == '\n' && !multi)
-            return at;
+    at += closing;
+    while (more() && quotes < closing && (multi || text[at] != '\n')) {
         quotes = text[at] == quote ? quotes + 1 : 0;
-        if (quotes == (multi ? 3 : 1)) {
+        if (text[at] == '\\' && quote == '"')
+            skip_escape(multi);
+        else
             at++;
-            /* Up to two quotes may stand before the closing three. */
-            for (int i = 0; multi && i < 2 && at < text.size(); i++)
-                at += text[at] == quote;
-            return at;
-        }
+        if (problem)
+            return;
     }
-    return at;
+    /* Up to two quotes may stand before the closing three. */
+    for (int i = 0; multi && i < 2 && more() && text[at] == quote; i++)
+        at++;
 }
 
-/*
- * toml++ bounds how deep values nest but not how many parts a dotted key has,
- * and it frees what it built by recursion: "[a.a.a.a...]" would exhaust the
- * stack. So the parts of each key are counted first. The scan agrees with
- * toml++ on every prefix that toml++ accepts; after its first error it does
- * not matter what is seen here.
- */
-int check_keys(std::string_view text, ax_toml_error *err)
+void scan::see(char c)
 {
-    unsigned line = 1, dots = 0;
+    if (c == '.')
+        dots++;
+    else if (strchr("\n=,[]{}", c))
+        dots = 0;
+    if (dots >= AX_TOML_DEPTH)
+        problem = too_deep;
+    else if (c & 0x80)
+        problem = "only strings and comments may contain other than ASCII "
+                  "characters";
+    else
+        at++;
+}
 
-    for (size_t i = 0; i < text.size();) {
-        switch (text[i]) {
-        case '#':
-            while (i < text.size() && text[i] != '\n')
-                i++;
-            continue;
-        case '"':
-        case '\'': {
-            const size_t end = skip_string(text, i);
-
-            for (; i < end && i < text.size(); i++)
-                line += text[i] == '\n';
-            continue;
-        }
-        case '.':
-            if (++dots >= AX_TOML_DEPTH)
-                return fail(err, line, 1, too_deep, sizeof(too_deep) - 1);
-            break;
-        case '\n':
-            line++;
-            [[fallthrough]];
-        case '=':
-        case ',':
-        case '[':
-        case ']':
-        case '{':
-        case '}':
-            dots = 0;
-            break;
-        default:
-            break;
-        }
-        i++;
+int scan::run(ax_toml_error *err)
+{
+    if (text.substr(0, 3) == "\xef\xbb\xbf") /* byte order mark */
+        at = 3;
+    while (more() && !problem) {
+        if (text[at] == '#')
+            skip_comment();
+        else if (text[at] == '"' || text[at] == '\'')
+            skip_string();
+        else
+            see(text[at]);
     }
-    return 0;
+    return problem ? fail_at(err, text, at, problem) : 0;
 }
 
 /* A C string of the bytes; -EINVAL if it would end early. */
@@ -246,7 +306,7 @@ int ax_toml_parse(const char *text, size_t size, struct ax_toml **out,
     int ret;
 
     *out = nullptr;
-    ret = check_keys(view, err);
+    ret = scan(view).run(err);
     if (ret)
         return ret;
     const toml::parse_result result = toml::parse(view, std::string_view());

@@ -159,9 +159,10 @@ int ax_stats_print_json(struct ax_vm *vm, uint64_t start_ns, FILE *to)
                      accesses, "timeline_ms", json_timeline(vm, start_ns));
     if (!root)
         return -ENOMEM;
+    errno = EIO; /* where the library does not say */
     err = json_dumpf(root, to, JSON_INDENT(2)) || fputc('\n', to) == EOF ||
                   fflush(to)
-              ? -EIO
+              ? -errno
               : 0;
     json_decref(root);
     return err;

@@ -56,7 +56,11 @@ PROGRAM(code_rep, "mov $0x5f0, %dx\n"
                   "jmp .");
 PROGRAM(code_spin, "jmp .");
 PROGRAM(code_halt, "cli\nhlt\njmp .");
-PROGRAM(code_dead, "lidt 0x3000\nmov $0, %ax\nud2");
+PROGRAM(code_dead, "lidt 0x3000\n"
+                   "mov %cr0, %eax\n"
+                   "or $1, %al\n"
+                   "mov %eax, %cr0\n"
+                   "ud2");
 
 #define IO(k, w)                                                               \
     .exit = {.kind = k,                                                        \

@@ -8,7 +8,7 @@
 #include <criterion/criterion.h>
 
 enum { STATUS, ENABLE = 2, CONTROL = 4, TIMER = 8 };
-enum { GLOBAL = 0x0020, PWRBTN = 0x0100, SLP_EN = 0x2000 };
+enum { GLOBAL = 0x0020, PWRBTN = 0x0100, RTC = 0x0400, SLP_EN = 0x2000 };
 
 static struct recorder rec;
 static struct ax_device *dev;
@@ -65,9 +65,9 @@ Test(acpi_pm, status_clears_by_ones_only)
 Test(acpi_pm, enable_keeps_the_events_that_exist)
 {
     recorder_write(dev, ENABLE, 2, 0xffff);
-    cr_assert_eq(recorder_read(dev, ENABLE, 2), PWRBTN | GLOBAL);
+    cr_assert_eq(recorder_read(dev, ENABLE, 2), PWRBTN | GLOBAL | RTC);
     recorder_write(dev, ENABLE, 1, 0);
-    cr_assert_eq(recorder_read(dev, ENABLE, 2), PWRBTN);
+    cr_assert_eq(recorder_read(dev, ENABLE, 2), PWRBTN | RTC);
     recorder_write(dev, ENABLE + 1, 1, 0);
     cr_assert_eq(recorder_read(dev, ENABLE, 2), 0);
 }

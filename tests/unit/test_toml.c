@@ -173,6 +173,17 @@ Test(toml, mistakes_are_located)
     cr_assert_eq(parse("a = '\xff\xfe'\n"), -EINVAL);
 }
 
+/* What toml++ asserts instead of reporting; see toml.cc. */
+Test(toml, malformed_headers_are_no_reason_to_abort)
+{
+    static const char *const texts[] = {"[&",  "[+",      "[+\n",  "[=]",
+                                        "[[=", "[[[a]]]", "[[[]]", "[\"",
+                                        "[ ",  "[",       "[["};
+
+    for (size_t i = 0; i < AX_ARRAY_LEN(texts); i++)
+        cr_assert_eq(parse(texts[i]), -EINVAL, "%s", texts[i]);
+}
+
 Test(toml, a_name_given_twice_is_refused)
 {
     cr_assert_eq(parse("a = 1\na = 2\n"), -EINVAL);

@@ -1,0 +1,359 @@
+#!/usr/bin/env bash
+# run.sh TAP AXVM_RUN GUESTS: the command line as a user meets it.
+#
+# Statuses, messages, bad input, signals and the terminal. Writes one line of
+# TAP per case to TAP. GUESTS is the folder with the built guests.
+# shellcheck disable=SC2016 # the shells of script(1) expand what is quoted here
+set -u
+
+tap=$1 axvm=$2 guests=$3
+top=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/axvm-cli.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+cd "$work" || exit 1
+out=$work/out err=$work/err
+count=0 failed=0
+: >"$tap"
+
+result() { # ok|"not ok" NAME [REASON]
+    count=$((count + 1))
+    echo "$1 $count - $2${3:+ # SKIP $3}" | tee -a "$tap"
+    [ "$1" = ok ] || failed=1
+}
+
+# run STATUS COMMAND...: runs it; false if the status differs.
+run() {
+    local wanted=$1
+    shift
+    timeout 60 "$@" >"$out" 2>"$err" </dev/null
+    status=$?
+    [ $status = "$wanted" ] && return
+    echo "# status $status instead of $wanted: $*"
+    sed 's/^/# /' "$out" "$err" | head -40
+    return 1
+}
+
+said() { # TEXT...: each stands in what the last run printed
+    local text
+    for text; do
+        grep -qF -e "$text" "$out" "$err" && continue
+        echo "# not said: $text"
+        sed 's/^/# /' "$out" "$err" | head -40
+        return 1
+    done
+}
+
+case_() { # NAME COMMAND...: a case that is one shell function
+    local name=$1
+    shift
+    if "$@"; then result ok "$name"; else result "not ok" "$name"; fi
+}
+
+skip() { # NAME REASON
+    echo "SKIP: $1: $2"
+    result ok "$1" "$2"
+}
+
+have_kvm=
+if (: <>/dev/kvm) 2>/dev/null; then have_kvm=yes; fi
+kvm_case() {
+    if [ $have_kvm ]; then case_ "$@"; else skip "$1" "cannot open /dev/kvm"; fi
+}
+
+# ---- words and statuses ----
+
+help_and_version() {
+    run 0 "$axvm" --help && said "Ctrl-a x" "--timeout" "Exit status" &&
+        run 0 "$axvm" --version && said "axvm-run $(cat "$top/VERSION")"
+}
+usage_errors() {
+    run 2 "$axvm" && said "no guest" &&
+        run 2 "$axvm" --nonsense && said "--nonsense" &&
+        run 2 "$axvm" --timeout abc x.toml && said "abc" &&
+        run 2 "$axvm" --timeout -1 x.toml &&
+        run 2 "$axvm" --trace=everything x.toml && said "everything" &&
+        run 2 "$axvm" --log-level loud x.toml && said "loud" &&
+        run 2 "$axvm" --set nonsense x.toml && said "TABLE.KEY=VALUE" &&
+        run 2 "$axvm" --console tty --demo && said "tty" &&
+        run 2 "$axvm" check && said "at least one" &&
+        run 2 "$axvm" a.toml b.toml && said "b.toml" &&
+        run 2 "$axvm" --demo a.toml && said "a.toml"
+}
+missing_file() {
+    run 2 "$axvm" nothing.toml && said "nothing.toml" "No such file" &&
+        run 2 "$axvm" / && run 2 "$axvm" check /dev/zero
+}
+five_mistakes() {
+    cat >five.toml <<'EOF'
+[base]
+cpu_num = 65
+memory = "lots"
+[kernel]
+kernel_pth = "vmlinuz"
+entry_point = "zero"
+[device]
+EOF
+    run 2 "$axvm" check five.toml &&
+        said "five.toml:2:11: error" "five.toml:3:10: error" \
+            "five.toml:5:1: error" "five.toml:6:15: error" \
+            "five.toml:7:" "kernel_path" "devices" "^"
+}
+axvisor_files() {
+    run 0 "$axvm" check "$top"/tests/data/axvisor/*.toml &&
+        said "for aarch64" "for riscv64" "for x86_64"
+}
+strict_check() {
+    run 2 "$axvm" check --strict \
+        "$top"/tests/data/axvisor/qemu_x86_64_linux-smp1.toml
+}
+lenient_check() {
+    printf '[kernel]\nkernel_path = "k"\nnonsense = 1\n' >lenient.toml
+    run 2 "$axvm" check lenient.toml && said "nonsense" &&
+        run 0 "$axvm" check --lenient lenient.toml && said "warning"
+}
+dump_loads_again() {
+    printf '[kernel]\nkernel_path = "k"\n' >dump.toml
+    run 0 "$axvm" --dump-config --set base.cpu_num=3 dump.toml &&
+        said "cpu_num = 3" && cp "$out" again.toml &&
+        run 0 "$axvm" --dump-config again.toml &&
+        cmp "$out" again.toml
+}
+other_architecture() {
+    printf '[base]\narch = "aarch64"\n[kernel]\nkernel_path = "k"\n' >arm.toml
+    echo "not really a kernel" >k
+    run 4 "$axvm" arm.toml && said "aarch64"
+}
+
+case_ "help and version" help_and_version
+case_ "usage errors have status 2 and name the culprit" usage_errors
+case_ "a file that is not there, a folder, a device" missing_file
+case_ "five mistakes are five located messages" five_mistakes
+case_ "AxVisor's own files are valid" axvisor_files
+case_ "strict makes warnings errors" strict_check
+case_ "lenient makes unknown keys warnings" lenient_check
+case_ "a dumped configuration loads to itself" dump_loads_again
+case_ "a guest for another architecture" other_architecture
+
+# ---- images ----
+
+image() { # NAME STATUS WORDS: runs with kernel file $1
+    printf '[base]\nmemory = "32M"\n[kernel]\nkernel_path = "%s"\n' "$1" >i.toml
+    run "$2" "$axvm" --timeout 20 i.toml && said "$3"
+}
+bad_images() {
+    : >empty
+    head -c 100 "$guests/spin.elf" >truncated
+    head -c 4096 "$guests/spin.elf" >half
+    mkfifo fifo
+    image nowhere 2 "No such file" && image empty 2 empty &&
+        image . 2 "directory" && image fifo 2 fifo &&
+        image truncated 2 truncated && image half 2 half
+}
+huge_image() {
+    truncate -s 8G huge
+    image huge 2 'does not fit'
+}
+bad_initrd() {
+    truncate -s 1G big-initrd
+    printf '[base]\nmemory = "32M"\n[kernel]\nkernel_path = "%s"\ninitrd = "big-initrd"\n' \
+        "$guests/spin.elf" >i.toml
+    run 2 "$axvm" --timeout 20 i.toml && said "initrd" "does not fit"
+}
+too_much_memory() {
+    run 4 "$axvm" --demo --set base.memory=100000G && said "memory"
+}
+
+kvm_case "images that are none" bad_images
+kvm_case "an image larger than memory" huge_image
+kvm_case "an initrd larger than memory" bad_initrd
+kvm_case "more memory than the host has" too_much_memory
+
+# ---- a host that cannot ----
+
+no_device() {
+    run 4 unshare -m sh -c 'mount -t tmpfs none /dev && exec "$0" probe' \
+        "$axvm" && said "ENOENT" "cannot run guests" &&
+        run 4 unshare -m sh -c 'mount -t tmpfs none /dev && exec "$0" --demo' \
+            "$axvm" && said "ENOENT"
+}
+no_permission() {
+    cp "$axvm" axvm-run-copy && chmod 755 axvm-run-copy || return
+    HOME=$work run 4 setpriv --reuid=65534 --regid=65534 --clear-groups \
+        "$work/axvm-run-copy" probe && said "EACCES" "group"
+}
+wrong_device() {
+    run 4 unshare -m sh -c 'mount --bind /dev/null /dev/kvm && exec "$0" probe' \
+        "$axvm" && said "API version"
+}
+
+if [ "$(id -u)" = 0 ] && [ $have_kvm ] && unshare -m true 2>/dev/null; then
+    case_ "no /dev/kvm" no_device
+    case_ "no permission for /dev/kvm" no_permission
+    case_ "a /dev/kvm that is none" wrong_device
+else
+    for name in "no /dev/kvm" "no permission for /dev/kvm" \
+        "a /dev/kvm that is none"; do
+        skip "$name" "needs root, mount namespaces and /dev/kvm"
+    done
+fi
+probe_works() {
+    run 0 "$axvm" probe && said "/dev/kvm" "can run guests"
+}
+kvm_case "probe" probe_works
+
+# ---- running ----
+
+demo() { # STATUS INPUT OPTION...
+    local wanted=$1 input=$2
+    shift 2
+    printf '%b' "$input" |
+        timeout 60 "$axvm" --demo --timeout 40 "$@" >"$out" 2>"$err"
+    status=$?
+    [ $status = "$wanted" ] && return
+    echo "# status $status instead of $wanted"
+    sed 's/^/# /' "$out" "$err" | head -60
+    return 1
+}
+demo_off() {
+    demo 0 'help\npoweroff\n' && said "demo>" "powered off"
+}
+demo_crash() {
+    demo 6 'fault\n' && said "triple fault" "rip" "exits, oldest first" "IoWrite"
+}
+timeout_status() {
+    run 124 "$axvm" --timeout 0.5 "$guests/spin.toml" && said "timeout"
+}
+stats() {
+    demo 0 'poweroff\n' --stats && said "uart16550" "IoWrite" "first guest entry" &&
+        demo 0 'poweroff\n' --stats=stats.json &&
+        grep -q '"IoWrite"' stats.json && grep -q '"first_byte"' stats.json &&
+        { ! command -v python3 >/dev/null ||
+            python3 -m json.tool stats.json >/dev/null; }
+}
+trace() {
+    demo 0 'poweroff\n' --trace=exits:trace.txt &&
+        grep -q 'demo-vcpu0 IoWrite port=0x3f8 width=1 <- ' trace.txt &&
+        run 2 "$axvm" --demo --trace=exits:/nonexistent/t && said "/nonexistent/t"
+}
+full_disk() {
+    demo 0 'poweroff\n' --log-file /dev/full &&
+        demo 8 'poweroff\n' --stats=/dev/full && said "No space left" &&
+        demo 0 '' --console=file:/dev/full --timeout 1
+    [ "$status" = 124 ]
+}
+console_file() {
+    run 124 "$axvm" --demo --console=file:console.txt --timeout 2 &&
+        grep -q 'demo>' console.txt &&
+        run 2 "$axvm" --demo --console=file:/nonexistent/c && said "No such file"
+}
+closed_descriptors() {
+    (exec <&- && timeout 60 "$axvm" --demo --timeout 1 >"$out" 2>"$err")
+    [ $? = 124 ] || return 1
+    (exec >&- && printf 'poweroff\n' | timeout 60 "$axvm" --demo 2>"$err")
+    [ $? = 0 ] || return 1
+    printf 'poweroff\n' | timeout 60 "$axvm" --demo 2>&- >"$out"
+}
+reader_leaves() {
+    set -o pipefail
+    timeout 60 "$axvm" --demo --timeout 5 2>"$err" </dev/null | head -c 1 >"$out"
+    status=$?
+    set +o pipefail
+    [ $status = 124 ]
+}
+signals() {
+    local sig pid
+    for sig in INT TERM HUP; do
+        "$axvm" --timeout 50 "$guests/spin.toml" >"$out" 2>"$err" </dev/null &
+        pid=$!
+        # Until it runs, the signal would meet a process that is no VM yet.
+        timeout 20 sh -c 'until ls /proc/$0/task/*/comm | xargs cat | grep -q vcpu0
+            do :; done 2>/dev/null' $pid
+        kill -$sig $pid
+        wait $pid || { echo "# status $? after SIG$sig" && return 1; }
+    done
+}
+debug_exit() {
+    run 33 "$axvm" --timeout 40 "$guests/selfmod.toml"
+}
+
+kvm_case "the demo guest powers off" demo_off
+kvm_case "a crash is explained, status 6" demo_crash
+kvm_case "a timeout is status 124" timeout_status
+kvm_case "statistics as text and JSON" stats
+kvm_case "a trace of exits" trace
+kvm_case "full disks" full_disk
+kvm_case "the console in a file" console_file
+kvm_case "closed descriptors" closed_descriptors
+kvm_case "a reader that leaves" reader_leaves
+kvm_case "SIGINT, SIGTERM and SIGHUP end the guest" signals
+kvm_case "the guest's own status" debug_exit
+
+# ---- the terminal ----
+
+# on_terminal KEYS COMMAND TEXT: runs it on a terminal of its own and types KEYS
+# once TEXT has appeared. False if the terminal's settings have changed.
+on_terminal() {
+    mkfifo keys.$$ 2>/dev/null
+    : >typescript
+    timeout 60 script -qfec "stty -g >before; $2; echo status=\$? >status; stty -g >after" \
+        typescript <keys.$$ >"$out" 2>&1 &
+    local pid=$!
+    {
+        timeout 30 sh -c 'until grep -q "$0" typescript; do :; done' "$3"
+        printf '%b' "$1"
+        timeout 40 tail --pid=$pid -f /dev/null
+    } >keys.$$
+    wait $pid
+    rm -f keys.$$
+    cmp before after || { echo "# the terminal is not restored" && return 1; }
+}
+ended_with() {
+    [ "$(cat status)" = "status=$1" ] && return
+    echo "# $(cat status) instead of $1"
+    sed 's/^/# /' typescript | head -60
+    return 1
+}
+terminal_power_off() {
+    on_terminal 'poweroff\r' "$axvm --demo --timeout 30" 'demo>' && ended_with 0
+}
+terminal_escape() {
+    on_terminal '\001h\001s\001x' "$axvm --demo --timeout 30" 'demo>' &&
+        ended_with 0 && grep -q "end the guest" typescript &&
+        grep -q uart16550 typescript
+}
+terminal_crash() {
+    on_terminal 'fault\r' "$axvm --demo --timeout 30" 'demo>' && ended_with 6
+}
+terminal_timeout() {
+    on_terminal '' "$axvm --demo --timeout 2" 'demo>' && ended_with 124
+}
+terminal_fatal_signal() {
+    cat >fatal.sh <<EOF
+set -m
+(timeout 20 sh -c 'until grep -q "demo>" typescript; do :; done'
+ pkill -$1 -f -- "$axvm --demo --timeout 31") &
+$axvm --demo --timeout 31
+EOF
+    on_terminal '' "bash fatal.sh" 'demo>'
+}
+terminal_failed_start() {
+    on_terminal '' "$axvm --demo --set base.memory=100000G" 'memory' &&
+        ended_with 4
+}
+
+if command -v script >/dev/null && command -v pkill >/dev/null; then
+    kvm_case "terminal restored: power-off" terminal_power_off
+    kvm_case "terminal restored: Ctrl-a keys" terminal_escape
+    kvm_case "terminal restored: crash of the guest" terminal_crash
+    kvm_case "terminal restored: timeout" terminal_timeout
+    for sig in TERM INT HUP SEGV ABRT BUS; do
+        kvm_case "terminal restored: SIG$sig" terminal_fatal_signal $sig
+    done
+    kvm_case "terminal restored: failed start" terminal_failed_start
+else
+    skip "terminal restored" "needs script(1) and pkill(1)"
+fi
+
+echo "1..$count" >>"$tap"
+exit $failed
