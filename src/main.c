@@ -173,6 +173,7 @@ static void run_escape(void *ctx, struct ax_vm *vm, int key)
 
     switch (key) {
     case 'x':
+        fputc('\n', stderr); /* the guest's prompt stays on its own line */
         run_stop(run, "Ctrl-a x");
         break;
     case 's':

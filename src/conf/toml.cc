@@ -35,6 +35,7 @@ namespace
 /* How toml++ begins its messages: nothing that "error" has not said. */
 constexpr std::string_view prefix = "Error while ";
 
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 constexpr const char too_deep[] = "values are nested too deeply (16 levels)";
 
 int fail(ax_toml_error *err, unsigned line, unsigned column, const char *text,
@@ -80,7 +81,8 @@ int fail_at(ax_toml_error *err, std::string_view text, size_t at,
  *
  * It asks whether a character is white space in a function that is undefined
  * for most others from U+00A1 to U+0499. It asks outside strings, where TOML
- * has no such characters anyway, and where a backslash swallows a line end.
+ * has no such characters anyway, and where a backslash swallows a line end; and
+ * it looks for the end of a number past quotes, so none may stand in one.
  *
  * The scan agrees with toml++ on every prefix that toml++ accepts; after its
  * first error it does not matter what is seen here.
@@ -175,15 +177,18 @@ void scan::see(char c)
 
 int scan::run(ax_toml_error *err)
 {
-    if (text.substr(0, 3) == "\xef\xbb\xbf") /* byte order mark */
-        at = 3;
+    const size_t start = text.substr(0, 3) == byte_order_mark ? 3 : 0;
+
+    at = start;
     while (more() && !problem) {
         if (text[at] == '#')
             skip_comment();
-        else if (text[at] == '"' || text[at] == '\'')
+        else if (text[at] != '"' && text[at] != '\'')
+            see(text[at]);
+        else if (at == start || strchr(" \t\r\n=,[{.", text[at - 1]))
             skip_string();
         else
-            see(text[at]);
+            problem = "a quote stands in the middle of a word";
     }
     return problem ? fail_at(err, text, at, problem) : 0;
 }

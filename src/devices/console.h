@@ -60,7 +60,7 @@ void ax_console_kick(struct ax_console *console); /* any thread */
 
 /*
  * Loop thread, after the vCPUs have stopped: writes what is left, waiting at
- * most timeout_ms for a slow reader. Returns false if bytes were left over.
+ * most timeout_ms for a slow reader. False: a reader did not get everything.
  */
 bool ax_console_drain(struct ax_console *console, unsigned timeout_ms);
 

@@ -27,10 +27,8 @@ static const char *const names[AX_EXIT_KINDS] = {
 };
 
 static const char *const power_names[] = {
-    [AX_POWER_OFF] = "off",
-    [AX_POWER_RESET] = "reset",
-    [AX_POWER_CRASH] = "crash",
-    [AX_POWER_EXIT] = "exit",
+    [AX_POWER_OFF] = "off",     [AX_POWER_RESET] = "reset",
+    [AX_POWER_CRASH] = "crash", [AX_POWER_EXIT] = "exit",
     [AX_POWER_FAIL] = "fail",
 };
 

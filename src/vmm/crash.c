@@ -1,17 +1,14 @@
 /*
- * crash.c - reason, registers, instruction and the last exits, as log lines.
+ * crash.c - reason, registers, instruction and the last exits, as text.
  */
 #include "vmm/crash.h"
 
 #include "arch/arch.h"
-#include "log.h"
 #include "vcpu/vcpu.h"
 
 static void crash_line(void *ctx, const char *text)
 {
-    const struct ax_crash *crash = ctx;
-
-    ax_log(crash->log, AX_LOG_ERROR, "  %s", text);
+    fprintf(ctx, "  %s\n", text);
 }
 
 /* Runs of the same exit are told once, with their number. */
@@ -34,39 +31,36 @@ static bool exit_same(const struct ax_exit *a, const struct ax_exit *b)
     }
 }
 
-static void crash_history(const struct ax_crash *crash)
+static void crash_history(const struct ax_crash *crash, FILE *to)
 {
     const struct ax_exit *history[AX_VCPU_HISTORY];
     unsigned count = ax_vcpu_history(crash->vcpu, history);
     char text[160];
 
-    ax_log(crash->log, AX_LOG_ERROR, "the last %u exits, oldest first:", count);
+    fprintf(to, "the last %u exits, oldest first:\n", count);
     for (unsigned i = 0; i < count;) {
         unsigned run = 1;
 
         while (i + run < count && exit_same(history[i], history[i + run]))
             run++;
-        ax_exit_format(history[i], text, sizeof(text));
+        fprintf(to, "  %s", ax_exit_format(history[i], text, sizeof(text)));
         if (run > 1)
-            ax_log(crash->log, AX_LOG_ERROR, "  %s (%u times)", text, run);
-        else
-            ax_log(crash->log, AX_LOG_ERROR, "  %s", text);
+            fprintf(to, " (%u times)", run);
+        fputc('\n', to);
         i += run;
     }
 }
 
-void ax_crash_report(struct ax_crash *crash)
+void ax_crash_report(const struct ax_crash *crash, FILE *to)
 {
     bool failed = crash->exit->kind == AX_EXIT_FAIL_ENTRY;
     char text[160];
 
-    ax_log(crash->log, AX_LOG_ERROR, "the guest crashed: vcpu%u: %s",
-           ax_vcpu_id(crash->vcpu),
-           ax_exit_format(crash->exit, text, sizeof(text)));
+    fprintf(to, "the guest crashed: vcpu%u: %s\n", ax_vcpu_id(crash->vcpu),
+            ax_exit_format(crash->exit, text, sizeof(text)));
     if (crash->engine && crash->arch && crash->arch->dump)
         crash->arch->dump(crash->ops, crash->engine, crash->mem,
                           crash->exit->fail.bytes,
-                          failed ? crash->exit->fail.count : 0, crash_line,
-                          crash);
-    crash_history(crash);
+                          failed ? crash->exit->fail.count : 0, crash_line, to);
+    crash_history(crash, to);
 }

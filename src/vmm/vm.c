@@ -46,6 +46,7 @@ struct ax_vm {
 
     pthread_mutex_t lock; /* a leaf: all below */
     struct ax_vm_end end;
+    char *crash; /* report of the vCPU that crashed, NULL if none did */
     pthread_cond_t all_here;
     unsigned here;
     bool cancelled;
@@ -149,7 +150,6 @@ static void vm_crashed(void *ctx, struct ax_vcpu *vcpu,
 {
     struct ax_vm *vm = ctx;
     struct ax_crash crash = {
-        .log = vm->log,
         .arch = vm->arch,
         .ops = vm->env.ops,
         .mem = &vm->mem,
@@ -158,7 +158,21 @@ static void vm_crashed(void *ctx, struct ax_vcpu *vcpu,
         .exit = ex,
     };
 
-    ax_crash_report(&crash);
+    size_t size;
+    char *report = NULL;
+    FILE *to = open_memstream(&report, &size);
+
+    if (!to)
+        return;
+    ax_crash_report(&crash, to);
+    fclose(to);
+    pthread_mutex_lock(&vm->lock);
+    if (!vm->crash && report) {
+        vm->crash = report; /* the first one tells the story */
+        report = NULL;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    free(report);
 }
 
 static void vm_gone(void *ctx, struct ax_vcpu *vcpu)
@@ -190,6 +204,17 @@ static void vm_console_escape(void *ctx, int key)
         vm->env.escape(vm->env.ctx, vm, key);
 }
 
+static void vm_log_crash(struct ax_vm *vm)
+{
+    char *rest = NULL;
+
+    for (char *line = vm->crash ? strtok_r(vm->crash, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest))
+        ax_log(vm->log, AX_LOG_ERROR, "%s", line);
+    free(vm->crash);
+    vm->crash = NULL;
+}
+
 static void vm_finish(struct ax_vm *vm)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++)
@@ -197,6 +222,7 @@ static void vm_finish(struct ax_vm *vm)
     if (!ax_console_drain(vm->console, DRAIN_MS))
         ax_log(vm->log, AX_LOG_WARN,
                "console: its reader is too slow, the last output is lost");
+    vm_log_crash(vm);
     vm->state = AX_VM_STOPPED;
     if (vm->env.stopped)
         vm->env.stopped(vm->env.ctx, vm);
@@ -472,6 +498,7 @@ void ax_vm_destroy(struct ax_vm *vm)
         vm->env.ops->vm_destroy(vm->engine);
     ax_memory_fini(&vm->mem);
     ax_wake_destroy(vm->news);
+    free(vm->crash);
     ax_log_destroy(vm->log);
     pthread_cond_destroy(&vm->all_here);
     pthread_mutex_destroy(&vm->lock);

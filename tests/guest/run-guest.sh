@@ -12,8 +12,11 @@ config=$1
 wanted=$2
 shift 2
 
-if ! (: <>/dev/kvm) 2>/dev/null; then
-    echo "SKIP: cannot open /dev/kvm"
+if [ ! -c /dev/kvm ]; then
+    echo "SKIP: there is no /dev/kvm"
+    exit 77
+elif ! (: <>/dev/kvm) 2>/dev/null; then
+    echo "SKIP: this user may not open /dev/kvm"
     exit 77
 fi
 

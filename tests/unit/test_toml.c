@@ -184,6 +184,34 @@ Test(toml, malformed_headers_are_no_reason_to_abort)
         cr_assert_eq(parse(texts[i]), -EINVAL, "%s", texts[i]);
 }
 
+/* Where toml++ would ask an undefined question about them; see toml.cc. */
+Test(toml, other_than_ascii_stands_in_strings_and_comments)
+{
+    cr_assert_eq(parse("\xef\xbb\xbf# \xc3\xa4\na = '\xc3\xa4' # \xc3\xa4\n"
+                       "b = \"\\\"\xc3\xa4\"\n"
+                       "c = \"\"\"\xc3\xa4\\\n  x \xc3\xa4\"\"\"\n"
+                       "'\xc3\xa4' = '''\xc3\xa4\\\n\xc3\xa4'''\n"),
+                 0, "%s", error.text);
+    cr_assert_str_eq(root->items[2].string, "\xc3\xa4x \xc3\xa4");
+    cr_assert_eq(parse("\xef\xbb\xbf\"a\" = 1"), 0);
+    cr_assert_eq(parse("a = '\xc3\xa4' \xc3\xa4\n"), -EINVAL);
+    cr_assert_eq(error.line, 1);
+    cr_assert_eq(error.column, 9);
+    cr_assert_eq(parse("\n\xc3\xa4 = 1\n"), -EINVAL);
+    cr_assert_eq(error.line, 2);
+    cr_assert_eq(parse("a\xc2\xa0= 1\n"), -EINVAL);
+    cr_assert_eq(parse("[\xd2\x80]\n"), -EINVAL);
+    cr_assert_eq(parse("a = \"\"\"x\\\n\t \xc3\xa4\"\"\"\n"), -EINVAL);
+    cr_assert_eq(error.line, 2);
+    cr_assert_eq(error.column, 3);
+    cr_assert_eq(parse("a = \"\"\"\\\xc3\xa4\"\"\"\n"), -EINVAL);
+    cr_assert_eq(parse("a = \"\\\xc3\xa4\"\n"), -EINVAL);
+    cr_assert_eq(parse("a = 1\"\xc3\xa4\"\n"), -EINVAL);
+    cr_assert_not_null(strstr(error.text, "middle of a word"));
+    cr_assert_eq(parse("a = 2026-01-02 1\"\xc3\xa4\"\n"), -EINVAL);
+    cr_assert_eq(parse("a = 2026-01-02 \"\xc3\xa4\"\n"), -EINVAL);
+}
+
 Test(toml, a_name_given_twice_is_refused)
 {
     cr_assert_eq(parse("a = 1\na = 2\n"), -EINVAL);

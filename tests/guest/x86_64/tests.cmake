@@ -89,7 +89,7 @@ set_tests_properties(guest_flood-4M PROPERTIES LABELS slow TIMEOUT 330)
 set(DEMO_TEXTS "Hello from inside" "(2 of 2 run)" "ticks of the PIT"
     "5*demo>" "16 bytes of memory" "no such command" "Good bye.")
 axvm_guest(demo demo 0 ${DEMO_TEXTS} -- --set base.cpu_num=2)
-axvm_guest_input(demo 
+axvm_guest_input(demo
     "help\\nnonsense\\n\\003\\025peeq\\010k 100000\\npoweroff\\n")
 axvm_guest(demo-crash demo 6 "Dividing by zero" "triple fault")
 axvm_guest_input(demo-crash "fault\\n")

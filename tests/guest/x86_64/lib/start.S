@@ -115,7 +115,7 @@ trampoline_gdtr:
     .long gdt
 trampoline_end:
 
-/* Accessed bits are set beforehand, so that loading a selector stores nothing. */
+/* Accessed bits are set beforehand: loading a selector then stores nothing. */
     .section .data.gdt, "aw"
     .balign 16
     .global gdt_tss

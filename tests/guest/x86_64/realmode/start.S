@@ -55,7 +55,7 @@ far_target:
     movl $0xfa4, %eax
     lretw
 
-/* uint32_t protected_trip(uint32_t): writes EAX there, returns what it reads. */
+/* uint32_t protected_trip(uint32_t): stores it there, returns what it reads. */
     .global protected_trip
 protected_trip:
     pushl %ebx
