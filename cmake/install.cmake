@@ -12,6 +12,7 @@ install(FILES completions/axvm-run.bash
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
     RENAME axvm-run)
 
-file(GLOB AXVM_SAMPLES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/configs/*.toml)
+file(GLOB AXVM_SAMPLES CONFIGURE_DEPENDS
+    ${CMAKE_SOURCE_DIR}/configs/*.toml ${CMAKE_SOURCE_DIR}/configs/*.conf)
 install(FILES ${AXVM_SAMPLES} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(FILES LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

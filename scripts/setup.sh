@@ -3,6 +3,7 @@
 #
 #   build  compile axvm-run            test  run every test and check
 #   lab    nested Linux in QEMU        vtx   real VT-x in Bochs (slow tests)
+#   fuzz   search for new inputs
 #
 # Needs root or sudo, but only when something is missing.
 
@@ -13,13 +14,14 @@ packages() {
     case $1 in
     build)
         echo cmake ninja-build gcc g++ binutils libc6-dev linux-libc-dev \
-            libtomlplusplus-dev libinih-dev libev-dev libfdt-dev \
+            libtomlplusplus-dev libinih-dev libev-dev \
             libjansson-dev libcapstone-dev
         ;;
     test)
         echo libcriterion-dev clang clang-format clang-tidy cppcheck \
             shellcheck mandoc acpica-tools
         ;;
+    fuzz) echo clang libclang-rt-14-dev ;;
     lab) echo qemu-system-x86 busybox-static cpio ;;
     vtx)
         echo bochs bochs-term bochsbios vgabios grub-pc-bin grub-common \

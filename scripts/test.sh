@@ -5,7 +5,8 @@
 # "N passed, N failed, N skipped"; above it stand the reason of each skip and
 # the name of each failure. Logs are in build/test. Status 1 on a failure.
 #
-#   --all     the slow ones, too: more Linux kernels, real VT-x in Bochs
+#   --all     the slow ones, too: more Linux kernels, VT-x in Bochs, and half a
+#             minute of search by each fuzzer
 #   --quick   one build, its tests without the nested Linux, the fast checks
 #
 # What else is given goes to ctest: scripts/test.sh --quick -R uart
@@ -150,6 +151,19 @@ if [ -z "$quick" ]; then
     fi
     if check 'tsan build' build tsan; then
         run_tests tsan build/tsan -L '^thread$'
+    fi
+fi
+
+if [ "$all" ]; then
+    "$top/scripts/setup.sh" fuzz
+    if check 'fuzz build' build fuzz; then
+        for corpus in tests/fuzz/corpus/*/; do
+            name=$(basename "$corpus")
+            mkdir -p "$logs/found/$name"
+            check "fuzz $name" "build/fuzz/tests/fuzz/fuzz_$name" \
+                -max_total_time=30 -artifact_prefix="$logs/found/$name-" \
+                "$logs/found/$name" "$corpus" || true
+        done
     fi
 fi
 

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -382,6 +383,7 @@ static int run_guest(struct run *run)
         return status;
     if (!strcmp(run->conf->console, "stdio"))
         terminal_take();
+    malloc_trim(0); /* what parsing and loading have left */
     if (ax_vm_start(run->vm))
         ax_log(run->log, AX_LOG_ERROR, "the guest could not be started");
     ax_loop_run(run->loop);
@@ -439,6 +441,7 @@ static int command_check(const struct ax_options *options,
             .sets = options->sets,
             .host = host,
             .lenient = options->lenient,
+            .notes = true,
             .report = print_report,
             .ctx = counts,
         };
@@ -507,6 +510,7 @@ int main(int argc, char **argv)
     int status;
 
     hold_standard_descriptors();
+    mallopt(M_ARENA_MAX, 1);  /* vCPU threads hardly allocate */
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error, no end */
     if (ax_cli_parse(argc, argv, &options))
         return AX_STATUS_FAILURE;

@@ -14,6 +14,9 @@
 #undef NDEBUG
 #define TOML_ASSERT(expr) static_assert(true)
 
+/* Not string streams, which are half a megabyte of a static binary. */
+#define TOML_FLOAT_CHARCONV 1
+
 #define TOML_EXCEPTIONS                 0
 #define TOML_ENABLE_FORMATTERS          0
 #define TOML_ENABLE_UNRELEASED_FEATURES 0
@@ -26,6 +29,20 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+
+#ifdef AX_STATIC
+/*
+ * Takes the place of libstdc++'s, which demangles the name of the exception:
+ * 40 KiB of a static binary, and nothing here throws.
+ */
+namespace __gnu_cxx
+{
+void __verbose_terminate_handler()
+{
+    std::abort();
+}
+} // namespace __gnu_cxx
+#endif
 
 static_assert(TOML_MAX_NESTED_VALUES == AX_TOML_DEPTH, "one limit for both");
 
@@ -140,8 +157,8 @@ void scan::skip_escape(bool multi)
 void scan::skip_string()
 {
     const char quote = text[at];
-    const bool multi = text.size() - at >= 3 && text[at + 1] == quote &&
-                       text[at + 2] == quote;
+    const bool multi =
+        text.size() - at >= 3 && text[at + 1] == quote && text[at + 2] == quote;
     const size_t closing = multi ? 3 : 1;
     size_t quotes = 0;
 

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,14 +31,16 @@ enum {
     OUT_BYTES = 65536,
     OUT_HIGH = OUT_BYTES - 4096, /* producers pause: 64 vCPUs x 64 bytes left */
     OUT_LOW = OUT_BYTES / 2,     /* ... until it has drained to here */
+    QUIET_NS = 100000,           /* see console_linger */
+    LINGER_NS = 1000000,
     IN_BYTES = 4096,
     CTRL_A = 1,
 };
 
 struct ring {
     uint8_t *bytes;
-    unsigned size;       /* a power of two */
-    unsigned head, tail; /* free running; head == tail: empty */
+    unsigned size;          /* a power of two */
+    atomic_uint head, tail; /* free running; head == tail: empty */
 };
 
 enum kind { KIND_STDIO, KIND_PTY, KIND_UNIX, KIND_FILE, KIND_NONE };
@@ -60,27 +63,49 @@ struct ax_console {
     pthread_cond_t room;
     struct ring tx, rx;
     bool connected; /* somebody reads what we write */
-    bool told;      /* the loop has been woken and has not looked yet */
+    bool told;      /* the loop knows, or nobody reads: no wake is needed */
     unsigned kicks;
     atomic_bool congested;
-    atomic_uint waiting; /* bytes in rx, so that models need no lock to poll */
     atomic_ullong first_ns;
 };
 
+/*
+ * Rings change under the console's lock alone, so plain loads and stores make
+ * one; they are atomic for the looks from outside it.
+ */
+static unsigned ring_head(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
+
+static unsigned ring_tail(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->tail, memory_order_relaxed);
+}
+
 static unsigned ring_used(const struct ring *ring)
 {
-    return ring->head - ring->tail;
+    return ring_head(ring) - ring_tail(ring);
 }
 
 static void ring_put(struct ring *ring, uint8_t byte)
 {
-    ring->bytes[ring->head++ & (ring->size - 1)] = byte;
+    unsigned head = ring_head(ring);
+
+    ring->bytes[head & (ring->size - 1)] = byte;
+    atomic_store_explicit(&ring->head, head + 1, memory_order_relaxed);
+}
+
+static void ring_drop(struct ring *ring, unsigned count)
+{
+    atomic_store_explicit(&ring->tail, ring_tail(ring) + count,
+                          memory_order_relaxed);
 }
 
 /* The bytes at the tail that lie in one piece. */
 static unsigned ring_peek(const struct ring *ring, const uint8_t **bytes)
 {
-    unsigned at = ring->tail & (ring->size - 1);
+    unsigned at = ring_tail(ring) & (ring->size - 1);
     unsigned used = ring_used(ring);
 
     *bytes = ring->bytes + at;
@@ -99,8 +124,7 @@ static uint64_t console_now_ns(void)
 
 bool ax_console_ready(const struct ax_console *console)
 {
-    return console &&
-           atomic_load_explicit(&console->waiting, memory_order_acquire);
+    return console && ring_used(&console->rx);
 }
 
 uint8_t ax_console_get(struct ax_console *console)
@@ -111,13 +135,11 @@ uint8_t ax_console_get(struct ax_console *console)
         return 0;
     pthread_mutex_lock(&console->lock);
     if (ring_used(&console->rx)) {
-        byte = console->rx.bytes[console->rx.tail++ & (IN_BYTES - 1)];
-        atomic_fetch_sub(&console->waiting, 1);
+        byte = console->rx.bytes[ring_tail(&console->rx) & (IN_BYTES - 1)];
+        ring_drop(&console->rx, 1);
         /* The loop stopped reading when the ring was full. */
-        if (ring_used(&console->rx) == IN_BYTES / 2 && !console->told) {
-            console->told = true;
+        if (ring_used(&console->rx) == IN_BYTES / 2)
             ax_loop_wake(console->news);
-        }
     }
     pthread_mutex_unlock(&console->lock);
     return byte;
@@ -141,7 +163,7 @@ void ax_console_put(struct ax_console *console, uint8_t byte)
      * loop may be writing, this byte goes; without one, the oldest does.
      */
     if (ring_used(&console->tx) == OUT_BYTES && !console->connected)
-        console->tx.tail++;
+        ring_drop(&console->tx, 1);
     if (ring_used(&console->tx) < OUT_BYTES)
         ring_put(&console->tx, byte);
     if (console->connected && ring_used(&console->tx) >= OUT_HIGH)
@@ -240,6 +262,7 @@ static void console_hang_up(struct ax_console *console)
     }
     pthread_mutex_lock(&console->lock);
     console->connected = false;
+    console->told = true;
     console_relieve(console);
     pthread_mutex_unlock(&console->lock);
 }
@@ -253,7 +276,6 @@ static bool console_flush(struct ax_console *console)
         ssize_t n;
 
         pthread_mutex_lock(&console->lock);
-        console->told = false;
         count = ring_peek(&console->tx, &bytes);
         pthread_mutex_unlock(&console->lock);
         if (!count)
@@ -268,10 +290,22 @@ static bool console_flush(struct ax_console *console)
         if (n < 0)
             return errno == EAGAIN;
         pthread_mutex_lock(&console->lock);
-        console->tx.tail += (unsigned)n;
+        ring_drop(&console->tx, (unsigned)n);
         console_relieve(console);
         pthread_mutex_unlock(&console->lock);
     }
+}
+
+/* Anything left to write? If not, the next byte wakes the loop again. */
+static bool console_more(struct ax_console *console)
+{
+    bool more;
+
+    pthread_mutex_lock(&console->lock);
+    more = ring_used(&console->tx);
+    console->told = more;
+    pthread_mutex_unlock(&console->lock);
+    return more;
 }
 
 static void console_output(void *ctx, unsigned events)
@@ -287,21 +321,42 @@ static void console_output(void *ctx, unsigned events)
         console_hang_up(console);
         return;
     }
-    pthread_mutex_lock(&console->lock);
-    more = ring_used(&console->tx);
-    pthread_mutex_unlock(&console->lock);
+    more = console_more(console);
     if (console->out_watch)
         ax_watch_set(console->out_watch, more ? AX_LOOP_WRITE : 0);
+}
+
+/*
+ * A guest that writes one byte mostly writes another: stay awake a little, and
+ * those cost their vCPU no wake-up. Nothing waits for that: each byte goes out
+ * as soon as it is seen. On a busy CPU the vCPU gets it by the yield.
+ */
+static void console_linger(struct ax_console *console)
+{
+    uint64_t now = console_now_ns();
+    const uint64_t end = now + LINGER_NS;
+    uint64_t quiet = now + QUIET_NS;
+
+    while (now < quiet && now < end && console->connected) {
+        if (!ring_used(&console->tx)) {
+            sched_yield();
+        } else if (!console_flush(console) || ring_used(&console->tx)) {
+            return; /* told stays set: console_output goes on */
+        } else {
+            quiet = now + QUIET_NS;
+        }
+        now = console_now_ns();
+    }
 }
 
 static void console_news(void *ctx)
 {
     struct ax_console *console = ctx;
 
-    pthread_mutex_lock(&console->lock);
-    console->told = false;
-    pthread_mutex_unlock(&console->lock);
-    console_output(console, 0);
+    if (console->connected) {
+        console_linger(console);
+        console_output(console, 0);
+    }
     console_watch_input(console);
 }
 
@@ -326,7 +381,7 @@ static void console_input(void *ctx, unsigned events)
 {
     struct ax_console *console = ctx;
     uint8_t bytes[512];
-    unsigned room, used;
+    unsigned room;
     ssize_t n;
 
     pthread_mutex_lock(&console->lock);
@@ -351,8 +406,6 @@ static void console_input(void *ctx, unsigned events)
             continue;
         pthread_mutex_lock(&console->lock);
         ring_put(&console->rx, bytes[i]);
-        used = ring_used(&console->rx);
-        atomic_store_explicit(&console->waiting, used, memory_order_release);
         pthread_mutex_unlock(&console->lock);
     }
     if (console->events.input)
@@ -565,8 +618,10 @@ int ax_console_create(struct ax_loop *loop, struct ax_log *log,
     console->in = console->out = console->listener = -1;
     pthread_mutex_init(&console->lock, NULL);
     pthread_cond_init(&console->room, NULL);
-    console->tx = (struct ring){.bytes = malloc(OUT_BYTES), .size = OUT_BYTES};
-    console->rx = (struct ring){.bytes = malloc(IN_BYTES), .size = IN_BYTES};
+    console->tx.size = OUT_BYTES;
+    console->tx.bytes = malloc(OUT_BYTES);
+    console->rx.size = IN_BYTES;
+    console->rx.bytes = malloc(IN_BYTES);
     if (!console->tx.bytes || !console->rx.bytes)
         err = -ENOMEM;
     if (!err)

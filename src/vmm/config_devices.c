@@ -266,6 +266,15 @@ static void check_modes(struct conf_load *load)
                       "interrupt_mode \"passthrough\": host interrupts are out "
                       "of reach for a process; interrupts are emulated "
                       "instead");
+    if (conf_has(load, KEY_INTERRUPT_MODE) &&
+        conf->interrupt_mode == AX_IRQ_MODE_NONE &&
+        conf->irqchip != AX_IRQCHIP_NONE)
+        ax_config_say(load, AX_SEVERITY_NOTE,
+                      load->given[KEY_INTERRUPT_MODE].val,
+                      &(struct conf_hint){.help = "[cpu] irqchip = \"none\" "
+                                                  "leaves them out"},
+                      "interrupt_mode \"no_irq\": the emulated board has its "
+                      "interrupt controllers all the same");
     if (conf_has(load, KEY_ADDRESS_SPACE_POLICY) &&
         conf->address_space_policy == AX_ASPACE_PASSTHROUGH)
         ax_config_say(load, AX_SEVERITY_WARNING,

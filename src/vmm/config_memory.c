@@ -151,7 +151,7 @@ static void print_map(FILE *to, const struct ax_config *conf)
                 (unsigned long long)r->gpa,
                 (unsigned long long)(region_end(r) - 1));
         print_size(to, r->size);
-        fprintf(to, "  type %u, %s %u\n", r->map_type,
+        fprintf(to, "  type %u, %s %u\n", (unsigned)r->map_type,
                 r->pos.line & CONF_SET ? "--set" : "line",
                 r->pos.line & ~CONF_SET);
     }

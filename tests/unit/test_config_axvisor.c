@@ -187,9 +187,6 @@ Test(config_axvisor, odd_values_dump_to_the_same)
     text_is_stable(KERNEL "bios_path = \"u\"\nbios_load_addr = 1\n");
     text_is_stable(KERNEL "enable_bios = false\n");
     text_is_stable(KERNEL "[memory]\nhugepages = true\nbacking = \"memfd\"\n");
-    l.src.file = "(demo)";
-    load_good(&l, "");
-    l.sets[0] = NULL;
 }
 
 Test(config_axvisor, a_dump_says_every_key)

@@ -184,7 +184,6 @@ Test(config_check, identical_over_alloc_is_one_region)
     cr_assert_eq(l.conf->region_count, 2);
     region_is(0, 0x40000000, 0x200000, AX_MAP_ALLOC);
     region_is(1, 0x200000, 0x800000, AX_MAP_IDENTICAL);
-    l.src.notes = false;
 }
 
 Test(config_check, other_overlaps_print_the_map)

@@ -198,6 +198,10 @@ Test(config_devices, modes_and_their_aliases)
         cr_assert_eq(told(&l, "interrupts are emulated instead"),
                      modes[i].mode == AX_IRQ_MODE_PT);
     }
+    load_good(&l, X86 "interrupt_mode = \"no\"\n");
+    cr_assert(told(&l, ": note: interrupt_mode \"no_irq\""));
+    load_good(&l, X86 "interrupt_mode = \"no\"\n[cpu]\nirqchip = \"none\"\n");
+    cr_assert_eq(l.counts[AX_SEVERITY_NOTE], 0);
     load_silent(X86 "address_space_policy = \"virtual\"\n");
     load_warns(&l, X86 "address_space_policy = \"pt\"\n", "\"virtualized\"");
     cr_assert_eq(l.conf->address_space_policy, AX_ASPACE_PASSTHROUGH);
