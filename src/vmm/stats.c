@@ -79,7 +79,12 @@ void ax_stats_print(struct ax_vm *vm, uint64_t start_ns, FILE *to)
     struct step steps[STEPS];
     uint64_t last = start_ns;
 
-    fprintf(to, "exits of %s:\n", ax_vm_config(vm)->name);
+    fprintf(to, "VM %s: %s; vCPUs", ax_vm_config(vm)->name,
+            ax_vm_state_name(ax_vm_state(vm)));
+    for (unsigned i = 0; i < ax_vm_vcpu_count(vm); i++)
+        fprintf(to, " %u:%s", i,
+                ax_vcpu_state_name(ax_vcpu_state(ax_vm_vcpu(vm, i))));
+    fprintf(to, "\nexits\n");
     for (int kind = 0; kind < AX_EXIT_KINDS; kind++) {
         uint64_t count = stats_exits(vm, (enum ax_exit_kind)kind);
 
@@ -134,6 +139,18 @@ static json_t *json_timeline(const struct ax_vm *vm, uint64_t start_ns)
     return timeline;
 }
 
+static json_t *json_vcpus(const struct ax_vm *vm)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < ax_vm_vcpu_count(vm); i++)
+        json_array_append_new(
+            list,
+            json_pack("{s:i, s:s}", "id", (int)i, "state",
+                      ax_vcpu_state_name(ax_vcpu_state(ax_vm_vcpu(vm, i)))));
+    return list;
+}
+
 int ax_stats_print_json(struct ax_vm *vm, uint64_t start_ns, FILE *to)
 {
     json_t *exits = json_object();
@@ -154,9 +171,11 @@ int ax_stats_print_json(struct ax_vm *vm, uint64_t start_ns, FILE *to)
                       "unclaimed_reads", (json_int_t)bus->unclaimed_reads,
                       "unclaimed_writes", (json_int_t)bus->unclaimed_writes));
     }
-    root = json_pack("{s:s, s:s, s:o, s:o, s:o}", "vm", ax_vm_config(vm)->name,
-                     "booted", ax_vm_what(vm), "exits", exits, "accesses",
-                     accesses, "timeline_ms", json_timeline(vm, start_ns));
+    root = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "vm", ax_vm_config(vm)->name,
+        "state", ax_vm_state_name(ax_vm_state(vm)), "booted", ax_vm_what(vm),
+        "vcpus", json_vcpus(vm), "exits", exits, "accesses", accesses,
+        "timeline_ms", json_timeline(vm, start_ns));
     if (!root)
         return -ENOMEM;
     errno = EIO; /* where the library does not say */
