@@ -294,8 +294,22 @@ static int multiboot_probe(struct ax_image_probe *probe)
         image->arch = "x86_64";
         return multiboot_place(probe, at);
     }
+    /*
+     * An ELF file is placed by its program headers. Its entry is the header's
+     * own where that has one (3.1.3): a kernel may have a second one for PVH.
+     */
     image->multiboot = true;
     image->multiboot_entry = image->entry;
+    if (flags & MULTIBOOT_ADDRESSES &&
+        at + MULTIBOOT_HEADER_FULL <= probe->head_len) {
+        image->multiboot_entry = image_le32(probe->head + at + 28);
+        if (!ax_range_within(image->multiboot_entry, 1, image->low,
+                             image->high - image->low))
+            return ax_image_refuse(probe,
+                                   "multiboot header: entry %#" PRIx64
+                                   " is outside the image",
+                                   image->multiboot_entry);
+    }
     return 0;
 }
 

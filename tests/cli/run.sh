@@ -160,6 +160,9 @@ bad_initrd() {
         "$guests/spin.elf" >i.toml
     run 2 "$axvm" --timeout 20 i.toml && said "initrd" "does not fit"
 }
+unknown_feature() {
+    run 2 "$axvm" --demo --set 'cpu.hide=["avx3"]' && said "avx3" "'avx'"
+}
 too_much_memory() {
     run 4 "$axvm" --demo --set base.memory=100000G && said "memory"
 }
@@ -168,6 +171,7 @@ kvm_case "images that are none" bad_images
 kvm_case "an image larger than memory" huge_image
 kvm_case "an initrd larger than memory" bad_initrd
 kvm_case "more memory than the host has" too_much_memory
+kvm_case "a CPU feature that nobody knows" unknown_feature
 
 # ---- a host that cannot ----
 

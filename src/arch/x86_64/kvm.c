@@ -5,6 +5,7 @@
 #include "backend/kvm/kvm.h"
 
 #include "arch/x86_64/cpuid.h"
+#include "arch/x86_64/layout.h"
 #include "arch/x86_64/regs.h"
 #include "log.h"
 
@@ -13,8 +14,8 @@
 #include <string.h>
 
 /* Intel without unrestricted guest borrows four pages below 4 GiB. */
-#define IDENTITY_MAP_ADDR 0xfffbc000U
-#define TSS_ADDR          0xfffbd000U
+#define IDENTITY_MAP_ADDR AX_X86_ENGINE_ADDR
+#define TSS_ADDR          (AX_X86_ENGINE_ADDR + 0x1000U)
 
 enum {
     IOAPIC_PINS = 24,
@@ -61,22 +62,6 @@ static int arch_fail(struct ax_engine_vm *vm, const char *what, int err)
 
 /* ---- VM ---- */
 
-static int arch_check_names(struct ax_engine_vm *vm, const char *key,
-                            const char *const *names)
-{
-    for (; names && *names; names++) {
-        const char *like = ax_cpuid_suggest(*names);
-
-        if (ax_cpuid_known(*names))
-            continue;
-        ax_log(vm->log, AX_LOG_ERROR, "cpu.%s: unknown CPU feature '%s'%s%s%s",
-               key, *names, like ? "; did you mean '" : "", like ? like : "",
-               like ? "'?" : "");
-        return -EINVAL;
-    }
-    return 0;
-}
-
 static int arch_read_cpuid(struct ax_engine_vm *vm, struct ax_cpuid *cpuid)
 {
     struct kvm_cpuid2 *raw =
@@ -114,11 +99,7 @@ int ax_kvm_arch_vm_init(struct ax_engine_vm *vm)
     if (!arch)
         return -ENOMEM;
     pthread_mutex_init(&arch->lock, NULL);
-    err = arch_check_names(vm, "hide", vm->cpu.hide);
-    if (!err)
-        err = arch_check_names(vm, "expose", vm->cpu.expose);
-    if (!err)
-        err = arch_read_cpuid(vm, &arch->cpuid);
+    err = arch_read_cpuid(vm, &arch->cpuid);
     if (err)
         return err;
     err = ax_kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, (uintptr_t)&identity);

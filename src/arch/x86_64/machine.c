@@ -3,6 +3,7 @@
  * and interrupts. Boot is in boot*.c, crash reports in dump.c.
  */
 #include "arch/x86_64/machine.h"
+#include "arch/x86_64/cpuid.h"
 #include "arch/x86_64/layout.h"
 #include "log.h"
 #include "vmm/config.h"
@@ -336,6 +337,25 @@ static void plan_cpus(struct planner *p)
     }
 }
 
+static void plan_features(struct planner *p)
+{
+    const struct ax_pos nowhere = {0, 0};
+    char **const lists[] = {p->conf->cpu_hide, p->conf->cpu_expose};
+    static const char *const keys[] = {"hide", "expose"};
+
+    for (size_t i = 0; i < AX_ARRAY_LEN(lists); i++) {
+        for (char **name = lists[i]; name && *name; name++) {
+            const char *like = ax_cpuid_suggest(*name);
+
+            if (!ax_cpuid_known(*name))
+                plan_tell(p, AX_LOG_ERROR, nowhere,
+                          "cpu.%s: unknown CPU feature '%s'%s%s%s", keys[i],
+                          *name, like ? "; did you mean '" : "",
+                          like ? like : "", like ? "'?" : "");
+        }
+    }
+}
+
 static int machine_plan(const struct ax_config *conf, struct ax_log *log,
                         struct ax_plan *plan)
 {
@@ -345,6 +365,7 @@ static int machine_plan(const struct ax_config *conf, struct ax_log *log,
     plan->conf = conf;
     plan->irqchip = conf->irqchip;
     plan_cpus(&p);
+    plan_features(&p);
     if (conf->region_count)
         plan_literal_regions(&p);
     else

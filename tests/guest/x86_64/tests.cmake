@@ -93,3 +93,6 @@ axvm_guest_input(demo
     "help\\nnonsense\\n\\003\\025peeq\\010k 100000\\npoweroff\\n")
 axvm_guest(demo-crash demo 6 "Dividing by zero" "triple fault")
 axvm_guest_input(demo-crash "fault\\n")
+# An ELF64 file whose multiboot header has an entry of its own.
+axvm_guest(multiboot-entry selfmod 33 "multiboot entry" " 0 failed"
+    -- --set "kernel.boot_protocol=\"multiboot\"")
