@@ -102,7 +102,7 @@ analyse() {
 }
 
 lint_scripts() {
-    find scripts tests completions .ci \
+    find scripts tests bench completions .ci \
         \( -name '*.sh' -o -name '*.bash' -o -path .ci/run \) \
         -exec shellcheck {} +
 }

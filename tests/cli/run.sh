@@ -28,7 +28,7 @@ run() {
     shift
     timeout 60 "$@" >"$out" 2>"$err" </dev/null
     status=$?
-    [ $status = "$wanted" ] && return
+    [ "$status" = "$wanted" ] && return
     echo "# status $status instead of $wanted: $*"
     sed 's/^/# /' "$out" "$err" | head -40
     return 1
@@ -214,7 +214,7 @@ demo() { # STATUS INPUT OPTION...
     printf '%b' "$input" |
         timeout 60 "$axvm" --demo --timeout 40 "$@" >"$out" 2>"$err"
     status=$?
-    [ $status = "$wanted" ] && return
+    [ "$status" = "$wanted" ] && return
     echo "# status $status instead of $wanted"
     sed 's/^/# /' "$out" "$err" | head -60
     return 1
@@ -254,8 +254,8 @@ console_file() {
 closed_descriptors() {
     (exec <&- && timeout 60 "$axvm" --demo --timeout 1 >"$out" 2>"$err")
     [ $? = 124 ] || return 1
-    (exec >&- && printf 'poweroff\n' | timeout 60 "$axvm" --demo 2>"$err")
-    [ $? = 0 ] || return 1
+    (exec >&- && printf 'poweroff\n' | timeout 60 "$axvm" --demo 2>"$err") ||
+        return 1
     printf 'poweroff\n' | timeout 60 "$axvm" --demo 2>&- >"$out"
 }
 reader_leaves() {
@@ -263,7 +263,7 @@ reader_leaves() {
     timeout 60 "$axvm" --demo --timeout 5 2>"$err" </dev/null | head -c 1 >"$out"
     status=$?
     set +o pipefail
-    [ $status = 124 ]
+    [ "$status" = 124 ]
 }
 signals() {
     local sig pid
@@ -272,9 +272,9 @@ signals() {
         pid=$!
         # Until it runs, the signal would meet a process that is no VM yet.
         timeout 20 sh -c 'until ls /proc/$0/task/*/comm | xargs cat | grep -q vcpu0
-            do :; done 2>/dev/null' $pid
-        kill -$sig $pid
-        wait $pid || { echo "# status $? after SIG$sig" && return 1; }
+            do :; done 2>/dev/null' "$pid"
+        kill -"$sig" "$pid"
+        wait "$pid" || { echo "# status $? after SIG$sig" && return 1; }
     done
 }
 debug_exit() {
@@ -306,9 +306,9 @@ on_terminal() {
     {
         timeout 30 sh -c 'until grep -q "$0" typescript; do :; done' "$3"
         printf '%b' "$1"
-        timeout 40 tail --pid=$pid -f /dev/null
+        timeout 40 tail --pid="$pid" -f /dev/null
     } >keys.$$
-    wait $pid
+    wait "$pid"
     rm -f keys.$$
     cmp before after || { echo "# the terminal is not restored" && return 1; }
 }
@@ -352,7 +352,7 @@ if command -v script >/dev/null && command -v pkill >/dev/null; then
     kvm_case "terminal restored: crash of the guest" terminal_crash
     kvm_case "terminal restored: timeout" terminal_timeout
     for sig in TERM INT HUP SEGV ABRT BUS; do
-        kvm_case "terminal restored: SIG$sig" terminal_fatal_signal $sig
+        kvm_case "terminal restored: SIG$sig" terminal_fatal_signal "$sig"
     done
     kvm_case "terminal restored: failed start" terminal_failed_start
 else

@@ -20,7 +20,9 @@ static void load_file(const char *name)
 {
     static char path[512];
 
-    snprintf(path, sizeof(path), AX_SOURCE_DIR "/%s", name);
+    cr_assert_lt(
+        (size_t)snprintf(path, sizeof(path), AX_SOURCE_DIR "/%s", name),
+        sizeof(path));
     l.src.file = path;
     load_good(&l, NULL);
 }
@@ -124,7 +126,7 @@ static void dump_is_stable(void)
 
 static void every_file_of(const char *dir)
 {
-    char path[512];
+    char path[1024];
     struct dirent *entry;
     unsigned count = 0;
     DIR *d;
