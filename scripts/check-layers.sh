@@ -22,6 +22,7 @@ devices/clock.h
 devices/device.[ch]
 devices/bus.[ch]
 devices/loop.[ch]
+devices/hostend.[ch]
 devices/console.[ch]
 devices/virtio.[ch]
 devices/registry.h
@@ -42,7 +43,9 @@ arch/riscv64/*
 arch/registry.c
 vmm/crash.[ch]
 vmm/demo.h
-vmm/vm.[ch] vmm/stats.[ch]
+vmm/vm.h
+vmm/vm_parts.h vmm/vm.c vmm/vm_build.c
+vmm/stats.[ch]
 debug/gdb.[ch]
 control/*
 cli.[ch]
@@ -55,6 +58,8 @@ backend/kvm/kvm.h: backend/kvm/* arch/*/kvm.c
 backend/native/native.h: backend/native/* arch/*/native.c
 vmm/config_impl.h: vmm/config.c vmm/config_*.c
 vmm/image_parts.h: vmm/image.c vmm/image_*.c
+vmm/vm_parts.h: vmm/vm.c vmm/vm_build.c
+devices/hostend.h: devices/console.c devices/hostend.c
 toml++/*: conf/toml.cc
 ini.h: conf/hostconf.c
 ev.h: devices/loop.c

@@ -39,7 +39,7 @@ namespace __gnu_cxx
 {
 void __verbose_terminate_handler()
 {
-    std::abort();
+    __builtin_trap();
 }
 } // namespace __gnu_cxx
 #endif

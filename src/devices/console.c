@@ -1,29 +1,24 @@
 /*
  * console.c - the two rings, and the descriptor that the loop moves them to.
  *
- * One host end is a pair of descriptors (in, out), which are the same for a pty
- * or a socket. Sockets have a listener besides; pty and socket may be without a
- * peer, and the output ring then keeps the newest bytes. The rings have a lock
- * of their own, a leaf: nothing else is called while it is held.
+ * A pty or a socket may be without a peer, and the output ring then keeps the
+ * newest bytes. The rings have a lock of their own, a leaf: nothing else is
+ * called while it is held. hostend.c opens the descriptors.
  */
 #include "devices/console.h"
 
+#include "devices/hostend.h"
 #include "devices/loop.h"
 #include "log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +28,7 @@ enum {
     OUT_LOW = OUT_BYTES / 2,     /* ... until it has drained to here */
     QUIET_NS = 100000,           /* see console_linger */
     LINGER_NS = 1000000,
+    LOOK_NS = 100000000, /* how often a pty without a reader is looked at */
     IN_BYTES = 4096,
     CTRL_A = 1,
 };
@@ -43,17 +39,12 @@ struct ring {
     atomic_uint head, tail; /* free running; head == tail: empty */
 };
 
-enum kind { KIND_STDIO, KIND_PTY, KIND_UNIX, KIND_FILE, KIND_NONE };
-
 struct ax_console {
-    enum kind kind;
+    struct ax_hostend end;
     struct ax_loop *loop;
     struct ax_log *log;
     struct ax_console_events events;
 
-    int in, out;  /* -1: none (any more) */
-    int listener; /* unix only */
-    char *path;   /* of the socket that we bound, to unlink */
     struct ax_watch *in_watch, *out_watch, *listen_watch;
     struct ax_wake *news;     /* a model put a byte while the loop slept */
     struct ax_timer *hung_up; /* pty without a reader: look again later */
@@ -154,7 +145,7 @@ void ax_console_put(struct ax_console *console, uint8_t byte)
     pthread_mutex_lock(&console->lock);
     if (!atomic_load_explicit(&console->first_ns, memory_order_relaxed))
         atomic_store(&console->first_ns, console_now_ns());
-    if (console->kind == KIND_NONE) {
+    if (console->end.kind == AX_HOSTEND_NONE) {
         pthread_mutex_unlock(&console->lock);
         return;
     }
@@ -239,7 +230,7 @@ static void console_close_input(struct ax_console *console)
 {
     ax_watch_destroy(console->in_watch);
     console->in_watch = NULL;
-    console->in = -1;
+    console->end.in = -1;
 }
 
 /* The peer went away: keep listening, keep the newest bytes for the next. */
@@ -249,16 +240,16 @@ static void console_hang_up(struct ax_console *console)
     console->out_watch = NULL;
     ax_watch_destroy(console->in_watch);
     console->in_watch = NULL;
-    if (console->kind == KIND_UNIX) {
-        close(console->out);
-        console->in = console->out = -1;
+    if (console->end.kind == AX_HOSTEND_UNIX) {
+        close(console->end.out);
+        console->end.in = console->end.out = -1;
         ax_watch_set(console->listen_watch, AX_LOOP_READ);
-    } else if (console->kind == KIND_PTY) {
-        ax_timer_arm(console->hung_up, 100000000, 100000000);
+    } else if (console->end.kind == AX_HOSTEND_PTY) {
+        ax_timer_arm(console->hung_up, LOOK_NS, LOOK_NS);
     } else {
-        if (console->out > STDERR_FILENO)
-            close(console->out);
-        console->out = -1;
+        if (console->end.out > STDERR_FILENO)
+            close(console->end.out);
+        console->end.out = -1;
     }
     pthread_mutex_lock(&console->lock);
     console->connected = false;
@@ -284,7 +275,7 @@ static bool console_flush(struct ax_console *console)
          * Only this thread moves the tail while a reader is connected, so the
          * piece stays ours without the lock.
          */
-        n = write(console->out, bytes, count);
+        n = write(console->end.out, bytes, count);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -313,7 +304,7 @@ static void console_output(void *ctx, unsigned events)
     struct ax_console *console = ctx;
     bool more;
 
-    if (console->out < 0 || !console->connected)
+    if (console->end.out < 0 || !console->connected)
         return;
     if (!console_flush(console)) {
         ax_log(console->log, AX_LOG_WARN, "console: cannot write: %s",
@@ -391,11 +382,12 @@ static void console_input(void *ctx, unsigned events)
         console_watch_input(console);
         return;
     }
-    n = read(console->in, bytes, room < sizeof(bytes) ? room : sizeof(bytes));
+    n = read(console->end.in, bytes,
+             room < sizeof(bytes) ? room : sizeof(bytes));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        if (console->kind == KIND_STDIO)
+        if (console->end.kind == AX_HOSTEND_STDIO)
             console_close_input(console); /* the guest goes on without */
         else
             console_hang_up(console);
@@ -417,12 +409,12 @@ static int console_connect(struct ax_console *console)
 {
     int err = 0;
 
-    if (console->in >= 0)
-        err = ax_watch_create(console->loop, console->in, AX_LOOP_READ,
+    if (console->end.in >= 0)
+        err = ax_watch_create(console->loop, console->end.in, AX_LOOP_READ,
                               console_input, console, &console->in_watch);
-    if (!err && console->kind != KIND_FILE)
-        err = ax_watch_create(console->loop, console->out, 0, console_output,
-                              console, &console->out_watch);
+    if (!err && console->end.kind != AX_HOSTEND_FILE)
+        err = ax_watch_create(console->loop, console->end.out, 0,
+                              console_output, console, &console->out_watch);
     if (err)
         return err;
     pthread_mutex_lock(&console->lock);
@@ -435,14 +427,14 @@ static int console_connect(struct ax_console *console)
 static void console_accept(void *ctx, unsigned events)
 {
     struct ax_console *console = ctx;
-    int fd =
-        accept4(console->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(console->end.listener, NULL, NULL,
+                     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0)
         return;
     /* One peer at a time: the next one waits in the backlog. */
     ax_watch_set(console->listen_watch, 0);
-    console->in = console->out = fd;
+    console->end.in = console->end.out = fd;
     if (console_connect(console))
         console_hang_up(console);
 }
@@ -451,7 +443,7 @@ static void console_accept(void *ctx, unsigned events)
 static void console_look(void *ctx, uint64_t count)
 {
     struct ax_console *console = ctx;
-    struct pollfd pfd = {.fd = console->out, .events = POLLOUT};
+    struct pollfd pfd = {.fd = console->end.out, .events = POLLOUT};
 
     if (poll(&pfd, 1, 0) == 1 && !(pfd.revents & POLLHUP)) {
         ax_timer_arm(console->hung_up, 0, 0);
@@ -460,162 +452,57 @@ static void console_look(void *ctx, uint64_t count)
     }
 }
 
-/* ---- host ends ---- */
-
-/*
- * Non-blocking mode belongs to the open file, which standard output shares with
- * the shell and with other programs: so ours is opened anew. A socket cannot
- * be; a file need not be.
- */
-static int console_reopen_output(void)
+/* A pty and a socket wait for whoever opens them. */
+static int console_await(struct ax_console *console)
 {
-    struct stat st;
-    int fd = STDOUT_FILENO;
-
-    if (fstat(fd, &st))
-        return -1; /* closed: a guest without a reader */
-    if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
-        fd = open("/proc/self/fd/1",
-                  O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-    return fd < 0 ? STDOUT_FILENO : fd;
-}
-
-static int console_open_stdio(struct ax_console *console, const char *arg)
-{
-    console->in = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
-    console->out = console_reopen_output();
-    return 0;
-}
-
-static int console_open_pty(struct ax_console *console, const char *arg)
-{
-    struct termios raw;
-    char name[128];
-    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
     int err;
 
-    if (fd < 0)
-        return -errno;
-    console->in = console->out = fd;
-    if (grantpt(fd) || unlockpt(fd))
-        return -errno;
-    err = ptsname_r(fd, name, sizeof(name));
-    if (err)
-        return -err;
-    if (!tcgetattr(fd, &raw)) {
-        cfmakeraw(&raw);
-        tcsetattr(fd, TCSANOW, &raw);
-    }
-    /* Opening and closing the other end once makes poll report the hang-up. */
-    err = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (err >= 0)
-        close(err);
-    ax_log(console->log, AX_LOG_INFO, "console: %s", name);
+    if (console->end.kind == AX_HOSTEND_UNIX)
+        return ax_watch_create(console->loop, console->end.listener,
+                               AX_LOOP_READ, console_accept, console,
+                               &console->listen_watch);
+    ax_log(console->log, AX_LOG_INFO, "console: %s", console->end.path);
     err = ax_timer_create(console->loop, console_look, console,
                           &console->hung_up);
     if (!err)
-        ax_timer_arm(console->hung_up, 1000000, 100000000);
+        ax_timer_arm(console->hung_up, 1000000, LOOK_NS);
     return err;
 }
 
-static int console_open_unix(struct ax_console *console, const char *arg)
+static int console_open(struct ax_console *console, const char *spec)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    struct stat st;
+    int err = ax_hostend_open(spec, &console->end);
 
-    if (strlen(arg) >= sizeof(addr.sun_path))
-        return -ENAMETOOLONG;
-    memcpy(addr.sun_path, arg, strlen(arg) + 1);
-    console->listener =
-        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (console->listener < 0)
-        return -errno;
-    /* A socket that nobody listens on is left from a dead process. */
-    if (!lstat(arg, &st) && S_ISSOCK(st.st_mode)) {
-        int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        if (probe >= 0) {
-            if (connect(probe, (struct sockaddr *)&addr, sizeof(addr)) &&
-                errno == ECONNREFUSED)
-                unlink(arg);
-            close(probe);
-        }
+    if (err)
+        return err;
+    switch (console->end.kind) {
+    case AX_HOSTEND_PTY:
+    case AX_HOSTEND_UNIX:
+        return console_await(console);
+    case AX_HOSTEND_NONE:
+        return 0;
+    default:
+        return console->end.out >= 0 ? console_connect(console) : 0;
     }
-    if (bind(console->listener, (struct sockaddr *)&addr, sizeof(addr)))
-        return -errno;
-    console->path = strdup(arg);
-    if (!console->path || chmod(arg, 0600) || listen(console->listener, 1))
-        return console->path ? -errno : -ENOMEM;
-    return ax_watch_create(console->loop, console->listener, AX_LOOP_READ,
-                           console_accept, console, &console->listen_watch);
-}
-
-static int console_open_file(struct ax_console *console, const char *arg)
-{
-    console->out = open(arg, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    return console->out < 0 ? -errno : 0;
-}
-
-static int console_open_none(struct ax_console *console, const char *arg)
-{
-    return 0;
-}
-
-static const struct {
-    const char *word;
-    enum kind kind;
-    bool arg; /* takes ":PATH" */
-    int (*open)(struct ax_console *console, const char *arg);
-} host_ends[] = {
-    {"stdio", KIND_STDIO, false, console_open_stdio},
-    {"pty", KIND_PTY, false, console_open_pty},
-    {"unix", KIND_UNIX, true, console_open_unix},
-    {"file", KIND_FILE, true, console_open_file},
-    {"none", KIND_NONE, false, console_open_none},
-};
-
-/* The entry that spec names, -1 if none; *arg: what follows the colon. */
-static int console_parse_spec(const char *spec, const char **arg)
-{
-    for (unsigned i = 0; i < AX_ARRAY_LEN(host_ends); i++) {
-        size_t len = strlen(host_ends[i].word);
-
-        if (strncmp(spec, host_ends[i].word, len))
-            continue;
-        *arg = spec + len + 1;
-        if (host_ends[i].arg ? spec[len] == ':' && **arg : !spec[len])
-            return (int)i;
-    }
-    return -1;
 }
 
 const char *ax_console_check_spec(const char *spec)
 {
-    const char *arg;
-    int i = console_parse_spec(spec, &arg);
-
-    if (i < 0)
-        return "expected stdio, pty, unix:PATH, file:PATH or none";
-    if (host_ends[i].kind == KIND_UNIX &&
-        strlen(arg) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-        return "the socket path is longer than the system allows (107 bytes)";
-    return NULL;
+    return ax_hostend_check(spec);
 }
 
 int ax_console_create(struct ax_loop *loop, struct ax_log *log,
                       const char *spec, bool escapes, struct ax_console **out)
 {
     struct ax_console *console = calloc(1, sizeof(*console));
-    const char *arg = NULL;
-    int i = console_parse_spec(spec, &arg);
-    int err = i < 0 ? -EINVAL : 0;
+    int err = 0;
 
     *out = NULL;
     if (!console)
         return -ENOMEM;
     console->loop = loop;
     console->log = log;
-    console->in = console->out = console->listener = -1;
+    console->end.in = console->end.out = console->end.listener = -1;
     pthread_mutex_init(&console->lock, NULL);
     pthread_cond_init(&console->room, NULL);
     console->tx.size = OUT_BYTES;
@@ -626,18 +513,14 @@ int ax_console_create(struct ax_loop *loop, struct ax_log *log,
         err = -ENOMEM;
     if (!err)
         err = ax_wake_create(loop, console_news, console, &console->news);
-    if (!err) {
-        console->kind = host_ends[i].kind;
-        console->escapes = escapes && console->kind == KIND_STDIO;
-        err = host_ends[i].open(console, arg);
-    }
-    if (!err && console->out >= 0 && console->kind != KIND_PTY)
-        err = console_connect(console);
+    if (!err)
+        err = console_open(console, spec);
     if (err) {
         ax_log(log, AX_LOG_ERROR, "console '%s': %s", spec, strerror(-err));
         ax_console_destroy(console);
         return err;
     }
+    console->escapes = escapes && console->end.kind == AX_HOSTEND_STDIO;
     *out = console;
     return 0;
 }
@@ -651,13 +534,7 @@ void ax_console_destroy(struct ax_console *console)
     ax_watch_destroy(console->listen_watch);
     ax_timer_destroy(console->hung_up);
     ax_wake_destroy(console->news);
-    if (console->out > STDERR_FILENO)
-        close(console->out);
-    if (console->listener >= 0)
-        close(console->listener);
-    if (console->path)
-        unlink(console->path);
-    free(console->path);
+    ax_hostend_close(&console->end);
     free(console->tx.bytes);
     free(console->rx.bytes);
     pthread_cond_destroy(&console->room);
@@ -677,7 +554,7 @@ bool ax_console_drain(struct ax_console *console, unsigned timeout_ms)
     struct pollfd pfd = {.events = POLLOUT};
     uint64_t now;
 
-    while (console->out >= 0 && console->connected) {
+    while (console->end.out >= 0 && console->connected) {
         if (!console_flush(console))
             return false;
         if (!ring_used(&console->tx))
@@ -685,7 +562,7 @@ bool ax_console_drain(struct ax_console *console, unsigned timeout_ms)
         now = console_now_ns();
         if (now >= end)
             return false;
-        pfd.fd = console->out;
+        pfd.fd = console->end.out;
         poll(&pfd, 1, (int)((end - now) / 1000000) + 1);
     }
     return true; /* nobody is there to miss anything */

@@ -37,6 +37,11 @@ const char *ax_exit_name(enum ax_exit_kind kind)
     return (unsigned)kind < AX_EXIT_KINDS ? names[kind] : "?";
 }
 
+bool ax_exit_is_access(enum ax_exit_kind kind)
+{
+    return kind >= AX_EXIT_MMIO_READ && kind <= AX_EXIT_IO_WRITE;
+}
+
 static void exit_format_access(const struct ax_exit *ex, char *buf, size_t size)
 {
     snprintf(buf, size, "%s %s=%#" PRIx64 " width=%u %s %#" PRIx64 "%s",
@@ -53,15 +58,11 @@ const char *ax_exit_format(const struct ax_exit *ex, char *buf, size_t size)
 {
     const char *name = ax_exit_name(ex->kind);
 
-    switch (ex->kind) {
-    case AX_EXIT_MMIO_READ:
-    case AX_EXIT_MMIO_WRITE:
-    case AX_EXIT_IO_READ:
-    case AX_EXIT_IO_WRITE:
-    case AX_EXIT_SYSREG_READ:
-    case AX_EXIT_SYSREG_WRITE:
+    if (ax_exit_is_access(ex->kind)) {
         exit_format_access(ex, buf, size);
-        break;
+        return buf;
+    }
+    switch (ex->kind) {
     case AX_EXIT_HYPERCALL:
         snprintf(buf, size, "%s nr=%#" PRIx64 " -> %#" PRIx64, name,
                  ex->hypercall.nr, ex->answer);

@@ -81,6 +81,9 @@ struct ax_exit {
 /* AxVisor's name of a kind: "MmioRead", "SystemDown"... Never NULL. */
 const char *ax_exit_name(enum ax_exit_kind kind);
 
+/* Is the exit one access to a device or register, so that .access is valid? */
+bool ax_exit_is_access(enum ax_exit_kind kind);
+
 /* "MmioRead addr=0xfec00000 width=4 -> 0xffffffff" into buf; returns buf. */
 const char *ax_exit_format(const struct ax_exit *ex, char *buf, size_t size);
 

@@ -14,21 +14,10 @@ static void crash_line(void *ctx, const char *text)
 /* Runs of the same exit are told once, with their number. */
 static bool exit_same(const struct ax_exit *a, const struct ax_exit *b)
 {
-    if (a->kind != b->kind || a->answer != b->answer)
-        return false;
-    switch (a->kind) {
-    case AX_EXIT_MMIO_READ:
-    case AX_EXIT_MMIO_WRITE:
-    case AX_EXIT_IO_READ:
-    case AX_EXIT_IO_WRITE:
-    case AX_EXIT_SYSREG_READ:
-    case AX_EXIT_SYSREG_WRITE:
-        return a->access.addr == b->access.addr &&
-               a->access.width == b->access.width &&
-               a->access.data == b->access.data;
-    default:
-        return false;
-    }
+    return ax_exit_is_access(a->kind) && a->kind == b->kind &&
+           a->answer == b->answer && a->access.addr == b->access.addr &&
+           a->access.width == b->access.width &&
+           a->access.data == b->access.data;
 }
 
 static void crash_history(const struct ax_crash *crash, FILE *to)

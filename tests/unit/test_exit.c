@@ -35,6 +35,17 @@ Test(exit, accesses_show_address_width_and_value)
                      "MmioRead addr=0x3f8 width=1 -> 0xff (unclaimed)");
 }
 
+Test(exit, six_kinds_are_accesses)
+{
+    unsigned count = 0;
+
+    for (int i = 0; i < AX_EXIT_KINDS; i++)
+        count += ax_exit_is_access((enum ax_exit_kind)i);
+    cr_assert_eq(count, 6);
+    cr_assert(ax_exit_is_access(AX_EXIT_SYSREG_WRITE));
+    cr_assert_not(ax_exit_is_access(AX_EXIT_HYPERCALL));
+}
+
 Test(exit, every_kind_formats_into_any_buffer)
 {
     char text[8];

@@ -1,0 +1,381 @@
+/*
+ * vm_build.c - from a configuration to a VM that only lacks running threads,
+ * and the wires between its parts. Called by vm.c alone.
+ */
+#include "vmm/vm_parts.h"
+
+#include "devices/console.h"
+#include "devices/loop.h"
+#include "devices/registry.h"
+#include "vcpu/vcpu.h"
+#include "vmm/crash.h"
+#include "vmm/image.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- wires: called on vCPU threads ---- */
+
+static void vm_power(void *ctx, enum ax_power_event event, uint64_t code)
+{
+    static const enum ax_vm_cause causes[] = {
+        [AX_POWER_OFF] = AX_VM_END_OFF,     [AX_POWER_RESET] = AX_VM_END_RESET,
+        [AX_POWER_CRASH] = AX_VM_END_CRASH, [AX_POWER_EXIT] = AX_VM_END_EXIT,
+        [AX_POWER_FAIL] = AX_VM_END_FAIL,
+    };
+
+    ax_vm_request_end(ctx, causes[event], code);
+}
+
+static void vm_irq_to_engine(void *ctx, unsigned line, bool level)
+{
+    struct ax_vm *vm = ctx;
+
+    vm->env.ops->irq_line(vm->engine, line, level);
+}
+
+static void vm_irq_to_model(void *ctx, unsigned line, bool level)
+{
+    struct ax_vm *vm = ctx;
+
+    ax_device_line(vm->irqchip, line, level);
+}
+
+static void vm_msi_route(void *ctx, unsigned pin, uint64_t address,
+                         uint32_t data, bool masked)
+{
+    struct ax_vm *vm = ctx;
+
+    vm->env.ops->msi_route(vm->engine, pin, address, data, masked);
+}
+
+static void vm_msi_send(void *ctx, uint64_t address, uint32_t data)
+{
+    struct ax_vm *vm = ctx;
+
+    vm->env.ops->msi_send(vm->engine, address, data);
+}
+
+static int vm_prepare(void *ctx, struct ax_engine_vcpu *engine, unsigned id)
+{
+    struct ax_vm *vm = ctx;
+    int err = 0;
+
+    /* The others stay as the engine resets them: waiting to be started. */
+    for (unsigned i = 0; !id && !err && i < vm->start.count; i++)
+        err = vm->env.ops->reg_set(engine, vm->start.regs[i].reg,
+                                   vm->start.regs[i].val);
+    return err;
+}
+
+/* No guest instruction runs before every vCPU can take an IPI. */
+static bool vm_rendezvous(void *ctx)
+{
+    struct ax_vm *vm = ctx;
+    bool go;
+
+    pthread_mutex_lock(&vm->lock);
+    if (++vm->here == vm->vcpu_count)
+        pthread_cond_broadcast(&vm->all_here);
+    while (vm->here < vm->vcpu_count && !vm->cancelled)
+        pthread_cond_wait(&vm->all_here, &vm->lock);
+    go = !vm->cancelled;
+    pthread_mutex_unlock(&vm->lock);
+    return go;
+}
+
+static void vm_crashed(void *ctx, struct ax_vcpu *vcpu,
+                       struct ax_engine_vcpu *engine, const struct ax_exit *ex)
+{
+    struct ax_vm *vm = ctx;
+    struct ax_crash crash = {
+        .arch = vm->arch,
+        .ops = vm->env.ops,
+        .mem = &vm->mem,
+        .vcpu = vcpu,
+        .engine = engine,
+        .exit = ex,
+    };
+
+    size_t size;
+    char *report = NULL;
+    FILE *to = open_memstream(&report, &size);
+
+    if (!to)
+        return;
+    ax_crash_report(&crash, to);
+    fclose(to);
+    pthread_mutex_lock(&vm->lock);
+    if (!vm->crash && report) {
+        vm->crash = report; /* the first one tells the story */
+        report = NULL;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    free(report);
+}
+
+static void vm_gone(void *ctx, struct ax_vcpu *vcpu)
+{
+    struct ax_vm *vm = ctx;
+
+    /* The thread still has to return, which the loop waits for. */
+    atomic_fetch_sub(&vm->alive, 1);
+    ax_loop_wake(vm->news);
+}
+
+/* ---- wires: called on the loop ---- */
+
+static void vm_console_input(void *ctx)
+{
+    struct ax_vm *vm = ctx;
+
+    for (unsigned i = 0; i < vm->device_count; i++) {
+        if (vm->devices[i]->env.console)
+            ax_device_poll(vm->devices[i]);
+    }
+}
+
+static void vm_console_escape(void *ctx, int key)
+{
+    struct ax_vm *vm = ctx;
+
+    if (vm->env.escape)
+        vm->env.escape(vm->env.ctx, vm, key);
+}
+
+/* ---- the steps of a start ---- */
+
+static int vm_find_arch(struct ax_vm *vm)
+{
+    const struct ax_config *conf = vm->env.conf;
+
+    vm->arch = ax_arch_find(conf->arch);
+    if (vm->arch && !strcmp(conf->arch, ax_arch_host()))
+        return 0;
+    ax_log(vm->log, AX_LOG_ERROR,
+           "this guest is for %s (%s); this host is %s and runs guests of its "
+           "own architecture only",
+           conf->arch,
+           conf->arch_pos.line ? "base.arch says so" : conf->arch_why,
+           ax_arch_host());
+    return -EOPNOTSUPP;
+}
+
+static int vm_build_engine(struct ax_vm *vm)
+{
+    const struct ax_config *conf = vm->env.conf;
+    struct ax_engine_conf engine = {
+        .vcpus = vm->plan.cpus,
+        .irqchip = vm->plan.irqchip,
+        .cpu =
+            {
+                .hide = (const char *const *)conf->cpu_hide,
+                .expose = (const char *const *)conf->cpu_expose,
+                .cpus = vm->plan.cpus,
+                .ids = vm->plan.cpu_ids,
+            },
+        .log = vm->log,
+    };
+    int err = vm->env.ops->vm_create(&engine, &vm->engine);
+
+    vm->times.engine_ready = ax_vm_now_ns();
+    return err;
+}
+
+/* Memory goes to the engine before its irqchip exists: see mem_map. */
+static int vm_build_memory(struct ax_vm *vm)
+{
+    int err = 0;
+
+    ax_memory_init(&vm->mem, vm->env.conf->backing, vm->env.conf->hugepages);
+    for (unsigned i = 0; i < vm->plan.region_count; i++) {
+        const struct ax_plan_region *r = &vm->plan.regions[i];
+
+        err = ax_memory_add(&vm->mem, r->gpa, r->size, r->kind);
+        if (err) {
+            ax_log(vm->log, AX_LOG_ERROR,
+                   "the host cannot give %" PRIu64
+                   " MiB of memory for guest address %#" PRIx64 ": %s%s",
+                   r->size >> 20, r->gpa, strerror(-err),
+                   vm->env.conf->hugepages >= AX_HUGEPAGES_2M
+                       ? " (are enough huge pages reserved in "
+                         "/proc/sys/vm/nr_hugepages?)"
+                       : "");
+            return err;
+        }
+    }
+    for (unsigned i = 0; !err && i < vm->mem.count; i++)
+        err = vm->env.ops->mem_map(vm->engine, &vm->mem.regions[i]);
+    return err ? err : vm->env.ops->vm_seal(vm->engine);
+}
+
+static int vm_build_console(struct ax_vm *vm)
+{
+    struct ax_console_events events = {
+        .input = vm_console_input,
+        .escape = vm_console_escape,
+        .ctx = vm,
+    };
+    int err = ax_console_create(vm->env.loop, vm->log, vm->env.conf->console,
+                                vm->env.conf->escapes, &vm->console);
+
+    if (!err)
+        ax_console_listen(vm->console, &events);
+    return err;
+}
+
+static struct ax_device *vm_find_device(const struct ax_vm *vm,
+                                        const char *type)
+{
+    for (unsigned i = 0; type && i < vm->device_count; i++) {
+        if (!strcmp(vm->devices[i]->ops->type, type))
+            return vm->devices[i];
+    }
+    return NULL;
+}
+
+static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
+{
+    const struct ax_device_ops *ops = ax_device_find(plan->type);
+    struct ax_device_env env = {
+        .power = {.request = vm_power, .ctx = vm},
+        .apic = {.route = vm_msi_route, .send = vm_msi_send, .ctx = vm},
+        .console = vm->console,
+        .mem = &vm->mem,
+        .loop = vm->env.loop,
+        .log = vm->log,
+        .cfg = plan->cfg,
+        .cfg_count = plan->cfg_count,
+    };
+    struct ax_device *dev;
+    int err;
+
+    if (!ops)
+        return -ENOENT;
+    env.peer = vm_find_device(vm, ops->extends);
+    if (plan->irq != AX_IRQ_NONE && vm->plan.irqchip != AX_IRQCHIP_NONE) {
+        env.irq.set = vm->plan.irqchip == AX_IRQCHIP_SPLIT ? vm_irq_to_model
+                                                           : vm_irq_to_engine;
+        env.irq.ctx = vm;
+        env.irq.line = plan->irq;
+    }
+    err = ax_device_create(ops, plan->space, plan->base, &env, &dev);
+    if (err)
+        return err;
+    vm->devices[vm->device_count++] = dev;
+    if (ops->line)
+        vm->irqchip = dev;
+    return ax_bus_attach(&vm->buses[plan->space], dev);
+}
+
+static int vm_build_devices(struct ax_vm *vm)
+{
+    for (int space = 0; space < AX_SPACES; space++)
+        ax_bus_init(&vm->buses[space], (enum ax_space)space);
+    for (unsigned i = 0; i < vm->plan.device_count; i++) {
+        const struct ax_plan_device *plan = &vm->plan.devices[i];
+        int err = vm_build_device(vm, plan);
+
+        if (err) {
+            ax_log(vm->log, AX_LOG_ERROR, "device %s at %#" PRIx64 ": %s",
+                   plan->type, plan->base, strerror(-err));
+            return err;
+        }
+    }
+    return 0;
+}
+
+static int vm_build_vcpus(struct ax_vm *vm)
+{
+    const struct ax_config *conf = vm->env.conf;
+    struct ax_vcpu_env env = {
+        .ops = vm->env.ops,
+        .engine = vm->engine,
+        .vm_name = conf->name,
+        .console = vm->console,
+        .irqchip = vm->irqchip,
+        .power = {.request = vm_power, .ctx = vm},
+        .log = vm->log,
+        .trace = vm->env.trace,
+        .halt_ends = vm->plan.irqchip == AX_IRQCHIP_NONE,
+        .prepare = vm_prepare,
+        .rendezvous = vm_rendezvous,
+        .crashed = vm_crashed,
+        .gone = vm_gone,
+        .ctx = vm,
+    };
+
+    for (int space = 0; space < AX_SPACES; space++)
+        env.buses[space] = &vm->buses[space];
+    for (unsigned i = 0; i < vm->plan.cpus; i++) {
+        int err;
+
+        env.cpu_set = conf->cpu_sets[i];
+        err = ax_vcpu_create(&env, i, &vm->vcpus[i]);
+        if (err)
+            return err;
+        vm->vcpu_count++;
+    }
+    return 0;
+}
+
+static int vm_boot(struct ax_vm *vm)
+{
+    int err = vm->arch->boot(&vm->plan, vm->log, &vm->mem, &vm->start,
+                             vm->env.progress, vm->env.ctx);
+
+    vm->times.loaded = ax_vm_now_ns();
+    return err;
+}
+
+static int vm_plan(struct ax_vm *vm)
+{
+    int err = vm->arch->plan(vm->env.conf, vm->log, &vm->plan);
+
+    vm->plan.kernel_override = vm->env.kernel;
+    return err;
+}
+
+/* The steps of a start, in order, and who is to blame when one fails. */
+static const struct {
+    int (*step)(struct ax_vm *vm);
+    enum ax_blame blame;
+} steps[] = {
+    {vm_find_arch, AX_BLAME_HOST},    {vm_plan, AX_BLAME_USER},
+    {vm_build_engine, AX_BLAME_HOST}, {vm_build_memory, AX_BLAME_HOST},
+    {vm_boot, AX_BLAME_USER},         {vm_build_console, AX_BLAME_USER},
+    {vm_build_devices, AX_BLAME_US},  {vm_build_vcpus, AX_BLAME_US},
+};
+
+int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame)
+{
+    int err = 0;
+
+    for (size_t i = 0; !err && i < AX_ARRAY_LEN(steps); i++) {
+        *blame = steps[i].blame;
+        err = steps[i].step(vm);
+    }
+    return err;
+}
+
+void ax_vm_unbuild(struct ax_vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        ax_vcpu_join(vm->vcpus[i]);
+        ax_vcpu_destroy(vm->vcpus[i]);
+    }
+    /* The irqchip goes last: the others may still pull their lines. */
+    while (vm->device_count > 0) {
+        struct ax_device *dev = vm->devices[--vm->device_count];
+
+        if (dev != vm->irqchip)
+            ax_device_destroy(dev);
+    }
+    ax_device_destroy(vm->irqchip);
+    ax_console_destroy(vm->console);
+    if (vm->engine)
+        vm->env.ops->vm_destroy(vm->engine);
+    ax_memory_fini(&vm->mem);
+}

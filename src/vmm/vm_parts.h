@@ -1,0 +1,60 @@
+/*
+ * vm_parts.h - what vm.c (life and operations) and vm_build.c (construction and
+ * wiring) share. Private to them.
+ */
+#ifndef AX_VMM_VM_PARTS_H
+#define AX_VMM_VM_PARTS_H
+
+#include "arch/arch.h"
+#include "devices/bus.h"
+#include "vmm/vm.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct ax_vm {
+    struct ax_vm_env env;
+    const struct ax_arch *arch;
+    struct ax_log *log;
+    struct ax_plan plan;
+    struct ax_start start;
+    enum ax_vm_state state;
+    struct ax_vm_times times;
+
+    struct ax_engine_vm *engine;
+    struct ax_memory mem;
+    struct ax_bus buses[AX_SPACES];
+    struct ax_console *console;
+    unsigned device_count;
+    struct ax_device *devices[AX_PLAN_DEVICES];
+    struct ax_device *irqchip; /* the model, with AX_IRQCHIP_SPLIT */
+    unsigned vcpu_count;
+    struct ax_vcpu *vcpus[AX_CPUS_MAX];
+
+    struct ax_wake *news; /* an end was requested, or a vCPU is gone */
+    atomic_uint alive;    /* vCPU threads that have not said gone */
+
+    pthread_mutex_t lock; /* a leaf: all below */
+    struct ax_vm_end end;
+    char *crash; /* report of the vCPU that crashed, NULL if none did */
+    pthread_cond_t all_here;
+    unsigned here;
+    bool cancelled;
+};
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t ax_vm_now_ns(void);
+
+/*
+ * Any thread: the VM shall end for this cause. The first cause wins. Stops
+ * every vCPU; waits for none.
+ */
+void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code);
+
+/* Takes all steps of a start. -errno of the first that fails, *blame for it. */
+int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame);
+
+/* Undoes whatever was built; every vCPU thread must have been told to stop. */
+void ax_vm_unbuild(struct ax_vm *vm);
+
+#endif
