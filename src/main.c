@@ -124,10 +124,9 @@ static void print_host_report(void *ctx, const char *text)
 
 static void run_stop(struct run *run, const char *why)
 {
-    if (ax_vm_state(run->vm) >= AX_VM_STOPPING)
-        return;
-    ax_log(run->log, AX_LOG_INFO, "%s: the guest ends", why);
-    ax_vm_stop(run->vm);
+    if (ax_vm_state(run->vm) < AX_VM_STOPPING)
+        ax_log(run->log, AX_LOG_INFO, "%s: the guest ends", why);
+    ax_vm_stop(run->vm); /* in Stopping: it does not restart */
 }
 
 static void run_signal(void *ctx, unsigned events)

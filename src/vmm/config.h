@@ -42,6 +42,9 @@ enum ax_entry_mode {
     AX_ENTRY_LONG,
 };
 
+/* What follows when the guest ends itself. */
+enum ax_on_end { AX_ON_END_STOP, AX_ON_END_RESTART };
+
 /* AxVisor's emulated device numbers. */
 enum ax_emu_type {
     AX_EMU_DUMMY = 0x00,
@@ -115,6 +118,7 @@ struct ax_config {
     uint64_t cpu_ids[AX_CPUS_MAX];  /* phys_cpu_ids, default the vCPU's index */
     uint64_t cpu_sets[AX_CPUS_MAX]; /* phys_cpu_sets, 0: any host CPU */
     uint64_t memory; /* ours: bytes; 0 when memory_regions says it all */
+    enum ax_on_end on_poweroff, on_reboot, on_crash;
 
     /* [kernel] */
     struct ax_config_path kernel, initrd, dtb, bios, disk;

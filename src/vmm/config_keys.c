@@ -49,6 +49,12 @@ static const struct conf_word entry_mode_words[] = {
     {NULL, 0},
 };
 
+static const struct conf_word on_end_words[] = {
+    {"stop", AX_ON_END_STOP},
+    {"restart", AX_ON_END_RESTART},
+    {NULL, 0},
+};
+
 static const struct conf_word boot_protocol_words[] = {
     {"auto", AX_BOOT_AUTO},
     {"direct", AX_BOOT_DIRECT},
@@ -175,6 +181,12 @@ const struct conf_key ax_config_keys[CONF_KEYS] = {
     [KEY_MEMORY] = {"base", "memory", "guest memory, laid out by the board",
                     KIND_SIZE, FIELD(memory), .min = AX_MIB(1),
                     .max = CONF_GPA_END},
+    [KEY_ON_POWEROFF] = {"base", "on_poweroff", "when the guest powers off",
+                         KIND_WORD, FIELD(on_poweroff), .words = on_end_words},
+    [KEY_ON_REBOOT] = {"base", "on_reboot", "when the guest asks for a reset",
+                       KIND_WORD, FIELD(on_reboot), .words = on_end_words},
+    [KEY_ON_CRASH] = {"base", "on_crash", "when the guest crashes", KIND_WORD,
+                      FIELD(on_crash), .words = on_end_words},
     [KEY_KERNEL_PATH] = {"kernel", "kernel_path", "kernel image", KIND_PATH,
                          FIELD(kernel)},
     [KEY_KERNEL_LOAD_ADDR] = {"kernel", "kernel_load_addr",

@@ -18,6 +18,8 @@ static const struct rule rules[AX_VM_STATES][AX_VM_OPS] = {
             [AX_VM_OP_STOP] = {AX_VM_STOPPING, NULL},
             [AX_VM_OP_SUSPEND] = {.refusal = "VM is loading, cannot suspend"},
             [AX_VM_OP_RESUME] = {.refusal = "VM is loading, cannot resume"},
+            [AX_VM_OP_RESTART] = {.refusal =
+                                      "VM is still loading, cannot restart"},
         },
     [AX_VM_LOADED] =
         {
@@ -27,6 +29,7 @@ static const struct rule rules[AX_VM_STATES][AX_VM_OPS] = {
                                       "VM is not running, cannot suspend"},
             [AX_VM_OP_RESUME] = {.refusal = "VM is not started yet, use 'vm "
                                             "start' instead"},
+            [AX_VM_OP_RESTART] = {AX_VM_RUNNING, NULL},
         },
     [AX_VM_RUNNING] =
         {
@@ -34,6 +37,7 @@ static const struct rule rules[AX_VM_STATES][AX_VM_OPS] = {
             [AX_VM_OP_STOP] = {AX_VM_STOPPING, NULL},
             [AX_VM_OP_SUSPEND] = {AX_VM_SUSPENDED, NULL},
             [AX_VM_OP_RESUME] = {.refusal = "VM is already running"},
+            [AX_VM_OP_RESTART] = {AX_VM_STOPPING, NULL},
         },
     [AX_VM_SUSPENDED] =
         {
@@ -42,6 +46,7 @@ static const struct rule rules[AX_VM_STATES][AX_VM_OPS] = {
             [AX_VM_OP_STOP] = {AX_VM_STOPPING, NULL},
             [AX_VM_OP_SUSPEND] = {.refusal = "VM is already suspended"},
             [AX_VM_OP_RESUME] = {AX_VM_RUNNING, NULL},
+            [AX_VM_OP_RESTART] = {AX_VM_STOPPING, NULL},
         },
     [AX_VM_STOPPING] =
         {
@@ -50,15 +55,17 @@ static const struct rule rules[AX_VM_STATES][AX_VM_OPS] = {
             [AX_VM_OP_STOP] = {.refusal = "VM is already stopping"},
             [AX_VM_OP_SUSPEND] = {.refusal = "VM is stopping, cannot suspend"},
             [AX_VM_OP_RESUME] = {.refusal = "VM is stopping, cannot resume"},
+            [AX_VM_OP_RESTART] =
+                {.refusal = "VM is stopping, wait for it to fully stop"},
         },
     [AX_VM_STOPPED] =
         {
-            [AX_VM_OP_START] = {.refusal = "VM is stopped: it must be loaded "
-                                           "anew to start again"},
+            [AX_VM_OP_START] = {AX_VM_RUNNING, NULL},
             [AX_VM_OP_STOP] = {.refusal = "VM is already stopped"},
             [AX_VM_OP_SUSPEND] = {.refusal = "VM is stopped, cannot suspend"},
             [AX_VM_OP_RESUME] = {.refusal = "VM is stopped, use 'vm start' "
                                             "instead"},
+            [AX_VM_OP_RESTART] = {AX_VM_RUNNING, NULL},
         },
 };
 

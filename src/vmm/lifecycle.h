@@ -25,6 +25,7 @@ enum ax_vm_op {
     AX_VM_OP_STOP,
     AX_VM_OP_SUSPEND,
     AX_VM_OP_RESUME,
+    AX_VM_OP_RESTART, /* through Stopping, where the VM runs */
     AX_VM_OPS,
 };
 

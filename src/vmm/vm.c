@@ -46,6 +46,72 @@ static void vm_log_crash(struct ax_vm *vm)
     vm->crash = NULL;
 }
 
+/*
+ * Makes everything anew but the console: images are read again, memory is
+ * zeroed, devices and registers are as at the first start.
+ */
+static int vm_reload(struct ax_vm *vm)
+{
+    enum ax_blame blame;
+
+    ax_vm_unbuild(vm);
+    vm->state = AX_VM_LOADING;
+    vm->end = (struct ax_vm_end){.cause = AX_VM_END_NONE};
+    vm->here = 0;
+    vm->cancelled = false;
+    memset(&vm->start, 0, sizeof(vm->start));
+    return ax_vm_build(vm, &blame);
+}
+
+static int vm_launch(struct ax_vm *vm)
+{
+    int err = 0;
+
+    vm->starts++;
+    vm->state = AX_VM_RUNNING;
+    for (unsigned i = 0; !err && i < vm->vcpu_count; i++) {
+        atomic_fetch_add(&vm->alive, 1);
+        err = ax_vcpu_start(vm->vcpus[i]);
+        if (err) {
+            atomic_fetch_sub(&vm->alive, 1);
+            ax_log(vm->log, AX_LOG_ERROR, "no thread for vcpu%u: %s", i,
+                   strerror(-err));
+            ax_vm_request_end(vm, AX_VM_END_FAIL, 0);
+        }
+    }
+    return err;
+}
+
+static int vm_relaunch(struct ax_vm *vm)
+{
+    int err = vm_reload(vm);
+
+    if (!err)
+        return vm_launch(vm);
+    vm->state = AX_VM_STOPPED;
+    vm->end.cause = AX_VM_END_FAIL;
+    return err;
+}
+
+/* Does what ended the VM, or who asked for it, want it to start again? */
+static bool vm_wants_restart(const struct ax_vm *vm)
+{
+    const struct ax_config *conf = vm->env.conf;
+
+    if (vm->final)
+        return false;
+    switch (vm->end.cause) {
+    case AX_VM_END_OFF:
+        return vm->restart || conf->on_poweroff == AX_ON_END_RESTART;
+    case AX_VM_END_RESET:
+        return vm->restart || conf->on_reboot == AX_ON_END_RESTART;
+    case AX_VM_END_CRASH:
+        return vm->restart || conf->on_crash == AX_ON_END_RESTART;
+    default:
+        return vm->restart;
+    }
+}
+
 static void vm_finish(struct ax_vm *vm)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++)
@@ -55,6 +121,12 @@ static void vm_finish(struct ax_vm *vm)
                "console: its reader is too slow, the last output is lost");
     vm_log_crash(vm);
     vm->state = AX_VM_STOPPED;
+    if (vm_wants_restart(vm)) {
+        vm->restart = false;
+        ax_log(vm->log, AX_LOG_INFO, "restarting, start %u", vm->starts + 1);
+        if (!vm_relaunch(vm))
+            return;
+    }
     if (vm->env.stopped)
         vm->env.stopped(vm->env.ctx, vm);
 }
@@ -107,6 +179,7 @@ void ax_vm_destroy(struct ax_vm *vm)
     if (vm->state == AX_VM_RUNNING || vm->state == AX_VM_SUSPENDED)
         ax_vm_request_end(vm, AX_VM_END_STOP, 0);
     ax_vm_unbuild(vm);
+    ax_console_destroy(vm->console);
     ax_wake_destroy(vm->news);
     free(vm->crash);
     ax_log_destroy(vm->log);
@@ -129,19 +202,30 @@ static int vm_transit(struct ax_vm *vm, enum ax_vm_op op)
 
 int ax_vm_start(struct ax_vm *vm)
 {
+    bool stopped = vm->state == AX_VM_STOPPED;
     int err = vm_transit(vm, AX_VM_OP_START);
 
-    for (unsigned i = 0; !err && i < vm->vcpu_count; i++) {
-        atomic_fetch_add(&vm->alive, 1);
-        err = ax_vcpu_start(vm->vcpus[i]);
-        if (err) {
-            atomic_fetch_sub(&vm->alive, 1);
-            ax_log(vm->log, AX_LOG_ERROR, "no thread for vcpu%u: %s", i,
-                   strerror(-err));
-            ax_vm_request_end(vm, AX_VM_END_FAIL, 0);
-        }
-    }
-    return err;
+    if (err)
+        return err;
+    vm->final = false;
+    return stopped ? vm_relaunch(vm) : vm_launch(vm);
+}
+
+int ax_vm_restart(struct ax_vm *vm)
+{
+    const enum ax_vm_state from = vm->state;
+    int err = vm_transit(vm, AX_VM_OP_RESTART);
+
+    if (err)
+        return err;
+    vm->final = false;
+    if (from == AX_VM_LOADED)
+        return vm_launch(vm);
+    if (from == AX_VM_STOPPED)
+        return vm_relaunch(vm);
+    vm->restart = true;
+    ax_vm_request_end(vm, AX_VM_END_STOP, 0);
+    return 0;
 }
 
 int ax_vm_suspend(struct ax_vm *vm)
@@ -174,8 +258,10 @@ int ax_vm_resume(struct ax_vm *vm)
 
 int ax_vm_stop(struct ax_vm *vm)
 {
-    int err = vm_transit(vm, AX_VM_OP_STOP);
+    int err;
 
+    vm->final = true; /* also where it is stopping in order to restart */
+    err = vm_transit(vm, AX_VM_OP_STOP);
     if (!err)
         ax_vm_request_end(vm, AX_VM_END_STOP, 0);
     return err;
@@ -238,4 +324,9 @@ const struct ax_bus *ax_vm_bus(const struct ax_vm *vm, enum ax_space space)
 uint64_t ax_vm_memory_size(const struct ax_vm *vm)
 {
     return ax_memory_size(&vm->mem);
+}
+
+unsigned ax_vm_starts(const struct ax_vm *vm)
+{
+    return vm->starts;
 }

@@ -77,8 +77,19 @@ int ax_vm_create(const struct ax_vm_env *env, struct ax_vm **out,
 /* Accepts NULL. Stops the VM first if need be, and waits for its vCPUs. */
 void ax_vm_destroy(struct ax_vm *vm);
 
-/* Loaded -> Running. -EPERM after logging the refusal; else -errno. */
+/*
+ * Loaded or Stopped -> Running. From Stopped everything but the console is made
+ * anew: images are read again, memory is zeroed, devices and registers are as
+ * at first. -EPERM after logging the refusal; else -errno after logging why.
+ */
 int ax_vm_start(struct ax_vm *vm);
+
+/*
+ * The same from any state but Loading and Stopping; a VM that runs goes through
+ * Stopping, without env.stopped. So does a guest's own power-off, reset or
+ * crash where on_poweroff, on_reboot or on_crash of the configuration say so.
+ */
+int ax_vm_restart(struct ax_vm *vm);
 
 /*
  * Running -> Suspended and back. suspend returns when every vCPU has arrived;
@@ -87,7 +98,10 @@ int ax_vm_start(struct ax_vm *vm);
 int ax_vm_suspend(struct ax_vm *vm);
 int ax_vm_resume(struct ax_vm *vm);
 
-/* -> Stopping. env.stopped is called when the last vCPU is out. */
+/*
+ * -> Stopping. env.stopped is called when the last vCPU is out. In Stopping it
+ * is refused, yet a restart that was to follow does not.
+ */
 int ax_vm_stop(struct ax_vm *vm);
 
 enum ax_vm_state ax_vm_state(const struct ax_vm *vm);
@@ -98,6 +112,7 @@ const char *ax_vm_what(const struct ax_vm *vm); /* what was booted, one line */
 unsigned ax_vm_vcpu_count(const struct ax_vm *vm);
 struct ax_vcpu *ax_vm_vcpu(const struct ax_vm *vm, unsigned id);
 const struct ax_bus *ax_vm_bus(const struct ax_vm *vm, enum ax_space space);
+unsigned ax_vm_starts(const struct ax_vm *vm); /* how often it was started */
 uint64_t ax_vm_memory_size(const struct ax_vm *vm); /* bytes of guest RAM */
 
 #endif

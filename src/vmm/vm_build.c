@@ -218,9 +218,11 @@ static int vm_build_console(struct ax_vm *vm)
         .escape = vm_console_escape,
         .ctx = vm,
     };
-    int err = ax_console_create(vm->env.loop, vm->log, vm->env.conf->console,
-                                vm->env.conf->escapes, &vm->console);
+    int err = 0;
 
+    if (!vm->console)
+        err = ax_console_create(vm->env.loop, vm->log, vm->env.conf->console,
+                                vm->env.conf->escapes, &vm->console);
     if (!err)
         ax_console_listen(vm->console, &events);
     return err;
@@ -362,9 +364,11 @@ int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame)
 
 void ax_vm_unbuild(struct ax_vm *vm)
 {
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        ax_vcpu_join(vm->vcpus[i]);
-        ax_vcpu_destroy(vm->vcpus[i]);
+    while (vm->vcpu_count > 0) {
+        struct ax_vcpu *vcpu = vm->vcpus[--vm->vcpu_count];
+
+        ax_vcpu_join(vcpu);
+        ax_vcpu_destroy(vcpu);
     }
     /* The irqchip goes last: the others may still pull their lines. */
     while (vm->device_count > 0) {
@@ -374,8 +378,9 @@ void ax_vm_unbuild(struct ax_vm *vm)
             ax_device_destroy(dev);
     }
     ax_device_destroy(vm->irqchip);
-    ax_console_destroy(vm->console);
+    vm->irqchip = NULL;
     if (vm->engine)
         vm->env.ops->vm_destroy(vm->engine);
+    vm->engine = NULL;
     ax_memory_fini(&vm->mem);
 }

@@ -20,6 +20,9 @@ struct ax_vm {
     struct ax_start start;
     enum ax_vm_state state;
     struct ax_vm_times times;
+    unsigned starts; /* how often it was started */
+    bool restart;    /* asked for while it runs: Stopped is not the end */
+    bool final;      /* stopped from outside: no policy restarts it */
 
     struct ax_engine_vm *engine;
     struct ax_memory mem;
@@ -54,7 +57,10 @@ void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code);
 /* Takes all steps of a start. -errno of the first that fails, *blame for it. */
 int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame);
 
-/* Undoes whatever was built; every vCPU thread must have been told to stop. */
+/*
+ * Undoes whatever was built but the console, which keeps its peer from one
+ * start to the next. Every vCPU thread must have been told to stop.
+ */
 void ax_vm_unbuild(struct ax_vm *vm);
 
 #endif

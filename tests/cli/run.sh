@@ -277,6 +277,12 @@ signals() {
         wait "$pid" || { echo "# status $? after SIG$sig" && return 1; }
     done
 }
+reboots() {
+    run 124 "$axvm" --timeout 3 --set base.on_reboot=restart \
+        "$guests/reset.toml" && said "restarting, start 2" "restarting, start 3" &&
+        run 2 "$axvm" check --set base.on_reboot=again "$guests/reset.toml" &&
+        said "restart"
+}
 debug_exit() {
     run 33 "$axvm" --timeout 40 "$guests/selfmod.toml"
 }
@@ -292,6 +298,7 @@ kvm_case "closed descriptors" closed_descriptors
 kvm_case "a reader that leaves" reader_leaves
 kvm_case "SIGINT, SIGTERM and SIGHUP end the guest" signals
 kvm_case "the guest's own status" debug_exit
+kvm_case "a guest that reboots for ever" reboots
 
 # ---- the terminal ----
 

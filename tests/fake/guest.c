@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+char ax_fake_guest_base[128];
+
 static void need(bool good, const char *what)
 {
     if (good)
@@ -52,11 +54,11 @@ void ax_fake_guest_create(struct ax_fake_guest *guest, struct ax_loop *loop,
          "cannot write the image");
     snprintf(text, sizeof(text),
              "[base]\nname = \"%s\"\ncpu_num = %u\nmemory = \"2M\"\n"
-             "arch = \"x86_64\"\n"
+             "arch = \"x86_64\"\n%s\n"
              "[kernel]\nkernel_path = \"%s\"\nkernel_load_addr = 0x1000\n"
              "entry_point = 0x1000\nentry_mode = \"real\"\n"
              "[console]\nmode = \"none\"\n",
-             name, cpus, guest->image);
+             name, cpus, ax_fake_guest_base, guest->image);
     src.text = text;
     src.size = strlen(text);
     need(!ax_config_load(&src, &guest->conf), "configuration");

@@ -23,6 +23,10 @@ struct ax_fake_guest {
     char image[64];
 };
 
+/* More lines for the [base] table of the guests made from now on; "" at first.
+ */
+extern char ax_fake_guest_base[128];
+
 /*
  * Aborts the test program where the set-up itself fails. loop NULL: makes one.
  * vCPU 0 begins at the first step; see AX_FAKE_START for the others.

@@ -39,6 +39,9 @@ Test(config, a_kernel_path_is_enough)
     cr_assert_not(l.conf->entry.given);
     cr_assert_eq(l.conf->protocol, AX_BOOT_AUTO);
     cr_assert_eq(l.conf->entry_mode, AX_ENTRY_AUTO);
+    cr_assert_eq(l.conf->on_reboot, AX_ON_END_STOP);
+    cr_assert_eq(l.conf->on_poweroff, AX_ON_END_STOP);
+    cr_assert_eq(l.conf->on_crash, AX_ON_END_STOP);
     cr_assert_eq(l.conf->backing, AX_BACKING_ANONYMOUS);
     cr_assert_eq(l.conf->hugepages, AX_HUGEPAGES_OFF);
     cr_assert_eq(l.conf->irqchip, AX_IRQCHIP_KERNEL);
@@ -58,7 +61,8 @@ Test(config, every_key_of_ours_is_read)
 {
     load_good(&l, "[base]\nid = 7\nname = \"n\"\nvm_type = 2\ncpu_num = 2\n"
                   "memory = \"512M\"\narch = \"x86_64\"\n"
-                  "phys_cpu_ids = [4, 2]\n"
+                  "phys_cpu_ids = [4, 2]\non_reboot = \"restart\"\n"
+                  "on_crash = \"restart\"\non_poweroff = \"restart\"\n"
                   "[kernel]\nkernel_path = \"/k\"\ninitrd = \"i\"\n"
                   "cmdline = \"a b\"\nentry_mode = \"long\"\n"
                   "[memory]\nbacking = \"memfd\"\nhugepages = \"2M\"\n"
@@ -78,6 +82,9 @@ Test(config, every_key_of_ours_is_read)
     cr_assert_str_eq(l.conf->initrd.path, "dir/i");
     cr_assert_str_eq(l.conf->cmdline, "a b");
     cr_assert_eq(l.conf->entry_mode, AX_ENTRY_LONG);
+    cr_assert_eq(l.conf->on_reboot, AX_ON_END_RESTART);
+    cr_assert_eq(l.conf->on_crash, AX_ON_END_RESTART);
+    cr_assert_eq(l.conf->on_poweroff, AX_ON_END_RESTART);
     cr_assert_eq(l.conf->backing, AX_BACKING_MEMFD);
     cr_assert_eq(l.conf->hugepages, AX_HUGEPAGES_2M);
     cr_assert_str_eq(l.conf->cpu_hide[1], "sse");

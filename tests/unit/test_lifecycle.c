@@ -35,11 +35,18 @@ static const struct {
     {AX_VM_STOPPING, AX_VM_OP_STOP, -1, "VM is already stopping"},
     {AX_VM_STOPPING, AX_VM_OP_SUSPEND, -1, "VM is stopping, cannot suspend"},
     {AX_VM_STOPPING, AX_VM_OP_RESUME, -1, "VM is stopping, cannot resume"},
-    {AX_VM_STOPPED, AX_VM_OP_START, -1, "loaded anew"},
+    {AX_VM_STOPPED, AX_VM_OP_START, AX_VM_RUNNING, NULL},
     {AX_VM_STOPPED, AX_VM_OP_STOP, -1, "VM is already stopped"},
     {AX_VM_STOPPED, AX_VM_OP_SUSPEND, -1, "VM is stopped, cannot suspend"},
     {AX_VM_STOPPED, AX_VM_OP_RESUME, -1,
      "VM is stopped, use 'vm start' instead"},
+    {AX_VM_LOADING, AX_VM_OP_RESTART, -1, "is still loading, cannot restart"},
+    {AX_VM_LOADED, AX_VM_OP_RESTART, AX_VM_RUNNING, NULL},
+    {AX_VM_RUNNING, AX_VM_OP_RESTART, AX_VM_STOPPING, NULL},
+    {AX_VM_SUSPENDED, AX_VM_OP_RESTART, AX_VM_STOPPING, NULL},
+    {AX_VM_STOPPING, AX_VM_OP_RESTART, -1,
+     "VM is stopping, wait for it to fully stop"},
+    {AX_VM_STOPPED, AX_VM_OP_RESTART, AX_VM_RUNNING, NULL},
 };
 
 Test(lifecycle, the_whole_table)

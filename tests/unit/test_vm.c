@@ -6,7 +6,10 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { DEBUG_EXIT = 0xf4, COM1 = 0x3f8, PM1_CONTROL = 0x604, RESET = 0xcf9 };
 
@@ -230,6 +233,136 @@ Test(vm, two_vms_share_a_loop)
     cr_assert_eq(ax_vm_stop(guest.vm), 0);
     ax_loop_run(guest.loop);
     cr_assert(guest.stopped);
+}
+
+/* ---- more than one life ---- */
+
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+struct lives {
+    struct ax_timer *timer;
+    unsigned wanted, descriptors;
+};
+
+/* Looks at the VM until it has had its lives; then stops it. */
+static void lives_look(void *ctx, uint64_t count)
+{
+    struct lives *l = ctx;
+
+    if (ax_vm_starts(guest.vm) == 2 && !l->descriptors)
+        l->descriptors = open_descriptors();
+    if (ax_vm_starts(guest.vm) < l->wanted)
+        return;
+    ax_timer_arm(l->timer, 0, 0);
+    ax_vm_stop(guest.vm);
+}
+
+static void run_lives(const char *base, const struct ax_fake_step *steps,
+                      size_t count, unsigned wanted)
+{
+    struct lives l = {.wanted = wanted};
+
+    strcpy(ax_fake_guest_base, base);
+    create(2, steps, count);
+    cr_assert_eq(ax_timer_create(guest.loop, lives_look, &l, &l.timer), 0);
+    ax_timer_arm(l.timer, 100000, 100000);
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    ax_timer_destroy(l.timer);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+    cr_assert_geq(ax_vm_starts(guest.vm), wanted);
+    /* One vCPU's descriptors come and go; nothing piles up. */
+    cr_assert_leq(open_descriptors(), l.descriptors + 1);
+}
+
+Test(vm, a_reset_restarts_where_the_configuration_says_so)
+{
+    static const struct ax_fake_step steps[] = {OUT(RESET, 1, 0x06), FOREVER};
+
+    run_lives("on_reboot = \"restart\"", steps, AX_ARRAY_LEN(steps), 200);
+}
+
+Test(vm, a_power_off_restarts_where_the_configuration_says_so)
+{
+    static const struct ax_fake_step steps[] = {OUT(PM1_CONTROL, 2, 0x2000),
+                                                FOREVER};
+
+    run_lives("on_poweroff = \"restart\"", steps, AX_ARRAY_LEN(steps), 20);
+}
+
+Test(vm, a_crash_restarts_where_the_configuration_says_so)
+{
+    static const struct ax_fake_step steps[] = {
+        {.exit = {.kind = AX_EXIT_FAIL_ENTRY}}, FOREVER};
+
+    run_lives("on_crash = \"restart\"", steps, AX_ARRAY_LEN(steps), 20);
+}
+
+Test(vm, policies_are_apart)
+{
+    static const struct ax_fake_step steps[] = {OUT(PM1_CONTROL, 2, 0x2000),
+                                                FOREVER};
+
+    strcpy(ax_fake_guest_base, "on_reboot = \"restart\"");
+    expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_OFF, 0);
+    cr_assert_eq(ax_vm_starts(guest.vm), 1);
+}
+
+Test(vm, start_after_stop_reads_the_image_again)
+{
+    static const struct ax_fake_step first[] = {OUT(DEBUG_EXIT, 1, 1), FOREVER};
+    static const struct ax_fake_step second[] = {OUT(DEBUG_EXIT, 1, 2),
+                                                 FOREVER};
+    FILE *f;
+
+    cr_assert_eq(run(1, first, AX_ARRAY_LEN(first)).code, 1);
+    f = fopen(guest.image, "wb");
+    cr_assert_eq(fwrite(second, sizeof(second), 1, f), 1);
+    fclose(f);
+    /* AxVisor runs the stale image here. */
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_end(guest.vm).code, 2);
+    cr_assert_eq(ax_vm_starts(guest.vm), 2);
+}
+
+Test(vm, a_start_that_cannot_reload_leaves_it_stopped)
+{
+    static const struct ax_fake_step steps[] = {OUT(DEBUG_EXIT, 1, 1), FOREVER};
+
+    run(1, steps, AX_ARRAY_LEN(steps));
+    cr_assert_eq(unlink(guest.image), 0);
+    cr_assert_lt(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_FAIL);
+}
+
+Test(vm, restart_works_from_every_settled_state)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+
+    create(3, spin, AX_ARRAY_LEN(spin));
+    cr_assert_eq(ax_vm_restart(guest.vm), 0); /* Loaded: a start */
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
+    cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+    cr_assert_eq(ax_vm_restart(guest.vm), 0); /* Suspended */
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPING);
+    cr_assert_eq(ax_vm_restart(guest.vm), -EPERM);
+    /* A stop takes the restart back, though the VM is stopping already. */
+    cr_assert_eq(ax_vm_stop(guest.vm), -EPERM);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+    cr_assert_eq(ax_vm_starts(guest.vm), 1);
+    cr_assert_eq(ax_vm_restart(guest.vm), 0); /* Stopped */
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
+    cr_assert_eq(ax_vm_starts(guest.vm), 2);
 }
 
 Test(vm, history_keeps_the_last_exits)
