@@ -24,16 +24,17 @@ int ax_bus_attach(struct ax_bus *bus, struct ax_device *dev)
     if (bus->count == AX_BUS_DEVICES)
         return -ENOSPC;
     for (unsigned i = bus->count; i-- > 0;) {
-        const struct ax_device *d = bus->devices[i];
+        const struct ax_bus_range *r = &bus->ranges[i];
 
-        if (ax_range_overlaps(dev->base, dev->ops->size, d->base, d->ops->size))
+        if (ax_range_overlaps(dev->base, dev->ops->size, r->base, r->size))
             return -EEXIST;
-        if (d->base > dev->base)
+        if (r->base > dev->base)
             at = i;
     }
-    memmove(&bus->devices[at + 1], &bus->devices[at],
-            (bus->count - at) * sizeof(bus->devices[0]));
-    bus->devices[at] = dev;
+    memmove(&bus->ranges[at + 1], &bus->ranges[at],
+            (bus->count - at) * sizeof(bus->ranges[0]));
+    bus->ranges[at] = (struct ax_bus_range){
+        .base = dev->base, .size = dev->ops->size, .dev = dev};
     bus->count++;
     return 0;
 }
@@ -44,14 +45,14 @@ struct ax_device *ax_bus_find(const struct ax_bus *bus, uint64_t addr)
 
     while (low < high) {
         unsigned mid = (low + high) / 2;
-        struct ax_device *dev = bus->devices[mid];
+        const struct ax_bus_range *r = &bus->ranges[mid];
 
-        if (addr < dev->base)
+        if (addr < r->base)
             high = mid;
-        else if (addr - dev->base >= dev->ops->size)
+        else if (addr - r->base >= r->size)
             low = mid + 1;
         else
-            return dev;
+            return r->dev;
     }
     return NULL;
 }

@@ -16,10 +16,16 @@ struct ax_device;
 
 enum { AX_BUS_DEVICES = 64 };
 
+/* What a look-up needs of a device, side by side in few cache lines. */
+struct ax_bus_range {
+    uint64_t base, size;
+    struct ax_device *dev;
+};
+
 struct ax_bus {
     enum ax_space space;
     unsigned count;
-    struct ax_device *devices[AX_BUS_DEVICES]; /* by base address */
+    struct ax_bus_range ranges[AX_BUS_DEVICES]; /* by base address */
     atomic_ullong unclaimed_reads, unclaimed_writes;
 };
 

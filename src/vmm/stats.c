@@ -60,7 +60,7 @@ static void device_counts(struct ax_device *dev, uint64_t *reads,
 static void print_devices(const struct ax_bus *bus, FILE *to)
 {
     for (unsigned i = 0; i < bus->count; i++) {
-        struct ax_device *dev = bus->devices[i];
+        struct ax_device *dev = bus->ranges[i].dev;
         uint64_t reads, writes;
 
         device_counts(dev, &reads, &writes);
@@ -112,7 +112,7 @@ static json_t *json_devices(const struct ax_bus *bus)
     json_t *list = json_array();
 
     for (unsigned i = 0; i < bus->count; i++) {
-        struct ax_device *dev = bus->devices[i];
+        struct ax_device *dev = bus->ranges[i].dev;
         uint64_t reads, writes;
 
         device_counts(dev, &reads, &writes);

@@ -317,6 +317,9 @@ static void span_next(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 
     span->width = span_width(span->addr + span->off, span->size - span->off);
     ex->kind = kinds[span->space][span->write];
+    ex->unclaimed = false;
+    ex->answer = 0;
+    ex->access.data = 0;
     ex->access.addr = span->addr + span->off;
     ex->access.width = span->width;
     ex->access.write = span->write;
@@ -371,6 +374,7 @@ static const char *const reason_names[] = {
 
 static void exit_fail(struct ax_exit *ex, uint64_t code, const char *why)
 {
+    memset(ex, 0, sizeof(*ex));
     ex->kind = AX_EXIT_FAIL_ENTRY;
     ex->fail.code = code;
     ex->fail.why = why;
@@ -470,13 +474,16 @@ static void exit_translate(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
     struct kvm_run *run = vcpu->run;
     unsigned reason = run->exit_reason;
 
-    switch (reason) {
-    case KVM_EXIT_IO:
+    if (reason == KVM_EXIT_IO) {
         exit_io(vcpu, ex);
-        break;
-    case KVM_EXIT_MMIO:
+        return;
+    }
+    if (reason == KVM_EXIT_MMIO) {
         exit_mmio(vcpu, ex);
-        break;
+        return;
+    }
+    memset(ex, 0, sizeof(*ex));
+    switch (reason) {
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         ex->kind = AX_EXIT_NOTHING;
@@ -521,14 +528,12 @@ static int kvm_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 
     if (vcpu->span.count) {
         if (span_deliver(vcpu, ex)) {
-            memset(ex, 0, sizeof(*ex));
             span_next(vcpu, ex);
             return 0;
         }
     } else {
         ax_kvm_arch_deliver(vcpu, ex);
     }
-    memset(ex, 0, sizeof(*ex));
     err = ax_kvm_arch_enter(vcpu);
     if (err)
         return err;
@@ -537,6 +542,7 @@ static int kvm_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
     if (err == -EINTR || err == -EAGAIN) {
         /* A kick, or an AP that got its INIT: the caller looks at its flags. */
         __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        memset(ex, 0, sizeof(*ex));
         return 0;
     }
     if (err)
