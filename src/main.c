@@ -88,7 +88,7 @@ struct run {
     int signal_fd;
     struct ax_timer *deadline;
     uint64_t start_ns;
-    bool timed_out;
+    bool timed_out, asked;
     int progress; /* percent last shown */
 };
 
@@ -122,6 +122,20 @@ static void print_host_report(void *ctx, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
+/* The first signal asks the guest, the next one does not. */
+static void run_shutdown(struct run *run, const char *why)
+{
+    const bool asked = run->asked;
+
+    run->asked = true;
+    if (ax_vm_state(run->vm) < AX_VM_STOPPING)
+        ax_log(run->log, AX_LOG_INFO, "%s: the guest ends", why);
+    if (asked)
+        ax_vm_stop(run->vm);
+    else
+        ax_vm_shutdown(run->vm);
+}
+
 static void run_stop(struct run *run, const char *why)
 {
     if (ax_vm_state(run->vm) < AX_VM_STOPPING)
@@ -137,7 +151,7 @@ static void run_signal(void *ctx, unsigned events)
     if (read(run->signal_fd, &info, sizeof(info)) != sizeof(info))
         return;
     if (info.ssi_signo != SIGCONT)
-        run_stop(run, strsignal((int)info.ssi_signo));
+        run_shutdown(run, strsignal((int)info.ssi_signo));
     else if (terminal_is_raw)
         terminal_make_raw(); /* the shell had changed it meanwhile */
 }

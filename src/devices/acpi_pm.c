@@ -103,12 +103,13 @@ static void pm_write(struct ax_device *dev, uint64_t off, unsigned width,
     pm_update(pm);
 }
 
-static void pm_power_button(struct ax_device *dev)
+static bool pm_power_button(struct ax_device *dev)
 {
     struct acpi_pm *pm = ax_container_of(dev, struct acpi_pm, dev);
 
     pm->status |= EVENT_PWRBTN;
     pm_update(pm);
+    return pm->enable & EVENT_PWRBTN;
 }
 
 static void pm_reset(struct ax_device *dev)

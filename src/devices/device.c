@@ -78,11 +78,14 @@ void ax_device_eoi(struct ax_device *dev, unsigned vector)
     pthread_mutex_unlock(&dev->lock);
 }
 
-void ax_device_power_button(struct ax_device *dev)
+bool ax_device_power_button(struct ax_device *dev)
 {
+    bool heard;
+
     if (!dev->ops->power_button)
-        return;
+        return false;
     pthread_mutex_lock(&dev->lock);
-    dev->ops->power_button(dev);
+    heard = dev->ops->power_button(dev);
     pthread_mutex_unlock(&dev->lock);
+    return heard;
 }

@@ -49,8 +49,8 @@ struct ax_device_ops {
     void (*line)(struct ax_device *dev, unsigned line, bool level);
     void (*eoi)(struct ax_device *dev, unsigned vector);
 
-    /* The host presses the button that asks the guest to power off. */
-    void (*power_button)(struct ax_device *dev);
+    /* The host asks the guest to power off. Does the guest listen? */
+    bool (*power_button)(struct ax_device *dev);
 };
 
 /* What the VM hands to a model. Pointers are borrowed and outlive it. */
@@ -89,11 +89,14 @@ int ax_device_create(const struct ax_device_ops *ops, enum ax_space space,
 /* Accepts NULL. Nothing may access the device any more. */
 void ax_device_destroy(struct ax_device *dev);
 
-/* Locked calls of the optional operations; no-ops where a model has none. */
+/*
+ * Locked calls of the optional operations; no-ops, and false, where a model has
+ * none.
+ */
 void ax_device_reset(struct ax_device *dev);
 void ax_device_poll(struct ax_device *dev);
 void ax_device_line(struct ax_device *dev, unsigned line, bool level);
 void ax_device_eoi(struct ax_device *dev, unsigned vector);
-void ax_device_power_button(struct ax_device *dev);
+bool ax_device_power_button(struct ax_device *dev);
 
 #endif

@@ -237,6 +237,7 @@ static struct ax_config *config_new(const char *file)
     }
     conf->vm_type = 1;
     conf->cpu_num = 1;
+    conf->stop_timeout_ns = 10000000000ULL;
     conf->escapes = true;
     conf->debug_exit = true;
     conf->debug_port = true;

@@ -119,6 +119,7 @@ struct ax_config {
     uint64_t cpu_sets[AX_CPUS_MAX]; /* phys_cpu_sets, 0: any host CPU */
     uint64_t memory; /* ours: bytes; 0 when memory_regions says it all */
     enum ax_on_end on_poweroff, on_reboot, on_crash;
+    uint64_t stop_timeout_ns; /* for a guest asked to power off */
 
     /* [kernel] */
     struct ax_config_path kernel, initrd, dtb, bios, disk;

@@ -4,6 +4,7 @@
 #include "vmm/vm_parts.h"
 
 #include "devices/console.h"
+#include "devices/device.h"
 #include "devices/loop.h"
 #include "vcpu/vcpu.h"
 
@@ -114,6 +115,8 @@ static bool vm_wants_restart(const struct ax_vm *vm)
 
 static void vm_finish(struct ax_vm *vm)
 {
+    ax_timer_destroy(vm->patience);
+    vm->patience = NULL;
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         ax_vcpu_join(vm->vcpus[i]);
     if (!ax_console_drain(vm->console, DRAIN_MS))
@@ -179,6 +182,7 @@ void ax_vm_destroy(struct ax_vm *vm)
     if (vm->state == AX_VM_RUNNING || vm->state == AX_VM_SUSPENDED)
         ax_vm_request_end(vm, AX_VM_END_STOP, 0);
     ax_vm_unbuild(vm);
+    ax_timer_destroy(vm->patience);
     ax_console_destroy(vm->console);
     ax_wake_destroy(vm->news);
     free(vm->crash);
@@ -265,6 +269,40 @@ int ax_vm_stop(struct ax_vm *vm)
     if (!err)
         ax_vm_request_end(vm, AX_VM_END_STOP, 0);
     return err;
+}
+
+static void vm_patience_ends(void *ctx, uint64_t count)
+{
+    struct ax_vm *vm = ctx;
+
+    ax_log(vm->log, AX_LOG_WARN,
+           "the guest has not powered off in time: it is stopped");
+    ax_vm_stop(vm);
+}
+
+static bool vm_press_power_button(struct ax_vm *vm)
+{
+    bool heard = false;
+
+    for (unsigned i = 0; i < vm->device_count; i++)
+        heard |= ax_device_power_button(vm->devices[i]);
+    return heard;
+}
+
+int ax_vm_shutdown(struct ax_vm *vm)
+{
+    const uint64_t patience_ns = vm->env.conf->stop_timeout_ns;
+
+    if (vm->state != AX_VM_RUNNING || !patience_ns ||
+        !vm_press_power_button(vm))
+        return ax_vm_stop(vm);
+    vm->final = true;
+    if (!vm->patience &&
+        ax_timer_create(vm->env.loop, vm_patience_ends, vm, &vm->patience))
+        return ax_vm_stop(vm);
+    ax_log(vm->log, AX_LOG_INFO, "the guest is asked to power off");
+    ax_timer_arm(vm->patience, patience_ns, 0);
+    return 0;
 }
 
 /* ---- looking at it ---- */

@@ -99,6 +99,13 @@ int ax_vm_suspend(struct ax_vm *vm);
 int ax_vm_resume(struct ax_vm *vm);
 
 /*
+ * Asks a running guest to power off (x86: the ACPI power button). One that does
+ * not listen, or has not done so within base.stop_timeout, is stopped. In any
+ * other state as ax_vm_stop.
+ */
+int ax_vm_shutdown(struct ax_vm *vm);
+
+/*
  * -> Stopping. env.stopped is called when the last vCPU is out. In Stopping it
  * is refused, yet a restart that was to follow does not.
  */

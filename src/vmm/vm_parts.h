@@ -22,7 +22,8 @@ struct ax_vm {
     struct ax_vm_times times;
     unsigned starts; /* how often it was started */
     bool restart;    /* asked for while it runs: Stopped is not the end */
-    bool final;      /* stopped from outside: no policy restarts it */
+    struct ax_timer *patience; /* until a guest asked to power off is forced */
+    bool final;                /* stopped from outside: no policy restarts it */
 
     struct ax_engine_vm *engine;
     struct ax_memory mem;

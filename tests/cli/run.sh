@@ -283,6 +283,34 @@ reboots() {
         run 2 "$axvm" check --set base.on_reboot=again "$guests/reset.toml" &&
         said "restart"
 }
+# signalled STATUS TEXT SIGNALS OPTION...: signals a powerbutton guest that waits.
+signalled() {
+    local wanted=$1 text=$2 signals=$3 pid sig
+    shift 3
+    "$axvm" --timeout 50 "$@" "$guests/powerbutton.toml" \
+        >"$out" 2>"$err" </dev/null &
+    pid=$!
+    timeout 20 sh -c 'until grep -q waiting "$0"; do :; done' "$out"
+    for sig in $signals; do
+        kill -"$sig" "$pid"
+        # Signals of one kind merge: the next one when this one was served.
+        timeout 20 sh -c 'until grep -q "asked to power off" "$0"; do :; done' \
+            "$err"
+    done
+    wait "$pid"
+    status=$?
+    [ "$status" = "$wanted" ] && said "$text"
+}
+asked_to_power_off() {
+    signalled 0 "pressed: powering off" TERM &&
+        signalled 0 "the guest powered off" INT --set cpu.irqchip=split
+}
+deaf_to_the_button() {
+    signalled 0 "not powered off in time" TERM \
+        --set kernel.cmdline=deaf=yes --set base.stop_timeout=0.2 &&
+        signalled 0 "asked to power off" "TERM TERM" \
+            --set kernel.cmdline=deaf=yes --set base.stop_timeout=1000
+}
 debug_exit() {
     run 33 "$axvm" --timeout 40 "$guests/selfmod.toml"
 }
@@ -297,6 +325,8 @@ kvm_case "the console in a file" console_file
 kvm_case "closed descriptors" closed_descriptors
 kvm_case "a reader that leaves" reader_leaves
 kvm_case "SIGINT, SIGTERM and SIGHUP end the guest" signals
+kvm_case "a signal presses the power button" asked_to_power_off
+kvm_case "a guest deaf to it ends, too" deaf_to_the_button
 kvm_case "the guest's own status" debug_exit
 kvm_case "a guest that reboots for ever" reboots
 

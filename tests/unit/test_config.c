@@ -42,6 +42,7 @@ Test(config, a_kernel_path_is_enough)
     cr_assert_eq(l.conf->on_reboot, AX_ON_END_STOP);
     cr_assert_eq(l.conf->on_poweroff, AX_ON_END_STOP);
     cr_assert_eq(l.conf->on_crash, AX_ON_END_STOP);
+    cr_assert_eq(l.conf->stop_timeout_ns, 10000000000ULL);
     cr_assert_eq(l.conf->backing, AX_BACKING_ANONYMOUS);
     cr_assert_eq(l.conf->hugepages, AX_HUGEPAGES_OFF);
     cr_assert_eq(l.conf->irqchip, AX_IRQCHIP_KERNEL);
@@ -63,6 +64,7 @@ Test(config, every_key_of_ours_is_read)
                   "memory = \"512M\"\narch = \"x86_64\"\n"
                   "phys_cpu_ids = [4, 2]\non_reboot = \"restart\"\n"
                   "on_crash = \"restart\"\non_poweroff = \"restart\"\n"
+                  "stop_timeout = 0.5\n"
                   "[kernel]\nkernel_path = \"/k\"\ninitrd = \"i\"\n"
                   "cmdline = \"a b\"\nentry_mode = \"long\"\n"
                   "[memory]\nbacking = \"memfd\"\nhugepages = \"2M\"\n"
@@ -75,6 +77,7 @@ Test(config, every_key_of_ours_is_read)
     cr_assert_str_eq(l.conf->name, "n");
     cr_assert_eq(l.conf->vm_type, 2);
     cr_assert_eq(l.conf->memory, AX_MIB(512));
+    cr_assert_eq(l.conf->stop_timeout_ns, 500000000ULL);
     cr_assert_eq(l.conf->arch_pos.line, 7);
     cr_assert_eq(l.conf->cpu_ids[0], 4);
     cr_assert_eq(l.conf->cpu_ids[1], 2);

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -363,6 +364,62 @@ Test(vm, restart_works_from_every_settled_state)
     cr_assert_eq(ax_vm_restart(guest.vm), 0); /* Stopped */
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
     cr_assert_eq(ax_vm_starts(guest.vm), 2);
+}
+
+/* ---- being asked to go ---- */
+
+Test(vm, a_guest_that_does_not_listen_is_stopped_at_once)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+
+    strcpy(ax_fake_guest_base, "stop_timeout = 1000");
+    create(1, spin, AX_ARRAY_LEN(spin));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPING);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_STOP);
+}
+
+/* Listens to the power button, tells so by its port 0x80, and does nothing. */
+static const struct ax_fake_step listens[] = {OUT(PM1_CONTROL - 2, 2, 0x0100),
+                                              OUT(0x80, 1, 0), FOREVER};
+
+static void start_listening(const char *base)
+{
+    strcpy(ax_fake_guest_base, base);
+    create(1, listens, AX_ARRAY_LEN(listens));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    while (ax_vcpu_exits(ax_vm_vcpu(guest.vm, 0), AX_EXIT_IO_WRITE) < 2)
+        sched_yield();
+}
+
+Test(vm, a_guest_that_listens_has_its_time)
+{
+    start_listening("stop_timeout = 0.05");
+    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_STOP);
+}
+
+Test(vm, a_second_request_forces)
+{
+    start_listening("stop_timeout = 1000");
+    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
+    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+}
+
+Test(vm, a_suspended_guest_cannot_be_asked)
+{
+    start_listening("stop_timeout = 1000");
+    cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
 }
 
 Test(vm, history_keeps_the_last_exits)
