@@ -26,7 +26,8 @@ static void crash_history(const struct ax_crash *crash, FILE *to)
     unsigned count = ax_vcpu_history(crash->vcpu, history);
     char text[160];
 
-    fprintf(to, "the last %u exits, oldest first:\n", count);
+    if (count)
+        fprintf(to, "the last %u exits, oldest first:\n", count);
     for (unsigned i = 0; i < count;) {
         unsigned run = 1;
 
