@@ -525,7 +525,7 @@ int main(int argc, char **argv)
     hold_standard_descriptors();
     /* Small for good: what only the start needs goes back at once. */
     mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MMAP_THRESHOLD, 8192);
+    mallopt(M_MMAP_THRESHOLD, 4096);
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error, no end */
     if (ax_cli_parse(argc, argv, &options))
         return AX_STATUS_FAILURE;
