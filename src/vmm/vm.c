@@ -64,6 +64,7 @@ static int vm_reload(struct ax_vm *vm)
     return ax_vm_build(vm, &blame);
 }
 
+/* Running; what fails here is logged and ends the VM. */
 static int vm_launch(struct ax_vm *vm)
 {
     int err = 0;
@@ -83,15 +84,18 @@ static int vm_launch(struct ax_vm *vm)
     return err;
 }
 
+/* -errno only where nothing runs; a failed launch ends as any VM ends. */
 static int vm_relaunch(struct ax_vm *vm)
 {
     int err = vm_reload(vm);
 
-    if (!err)
-        return vm_launch(vm);
-    vm->state = AX_VM_STOPPED;
-    vm->end.cause = AX_VM_END_FAIL;
-    return err;
+    if (err) {
+        vm->state = AX_VM_STOPPED;
+        vm->end.cause = AX_VM_END_FAIL;
+        return err;
+    }
+    vm_launch(vm);
+    return 0;
 }
 
 /* Does what ended the VM, or who asked for it, want it to start again? */
