@@ -335,10 +335,27 @@ static int run_create_vm(struct run *run)
     return ax_vm_create(&env, &run->vm, &blame) ? statuses[blame] : 0;
 }
 
+/* Would this end have been the last one without anybody's doing? */
+static bool run_ended_by_guest(const struct run *run, enum ax_vm_cause cause)
+{
+    switch (cause) {
+    case AX_VM_END_OFF:
+        return run->conf->on_poweroff == AX_ON_END_STOP;
+    case AX_VM_END_RESET:
+        return run->conf->on_reboot == AX_ON_END_STOP;
+    case AX_VM_END_CRASH:
+        return run->conf->on_crash == AX_ON_END_STOP;
+    default:
+        return cause == AX_VM_END_EXIT;
+    }
+}
+
 static int run_status(struct run *run)
 {
     struct ax_vm_end end = ax_vm_end(run->vm);
 
+    if (run->timed_out && !run_ended_by_guest(run, end.cause))
+        return AX_STATUS_TIMEOUT;
     switch (end.cause) {
     case AX_VM_END_OFF:
         ax_log(run->log, AX_LOG_INFO, "the guest powered off");
@@ -354,7 +371,7 @@ static int run_status(struct run *run)
     case AX_VM_END_CRASH:
         return AX_STATUS_CRASH;
     case AX_VM_END_STOP:
-        return run->timed_out ? AX_STATUS_TIMEOUT : AX_STATUS_OK;
+        return AX_STATUS_OK;
     default:
         return AX_STATUS_FAILURE;
     }
