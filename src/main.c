@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "cli.h"
 #include "conf/hostconf.h"
+#include "devices/clock.h"
 #include "devices/console.h"
 #include "devices/loop.h"
 #include "vmm/config.h"
@@ -25,7 +26,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- the terminal ---- */
@@ -91,14 +91,6 @@ struct run {
     bool timed_out, asked;
     int progress; /* percent last shown */
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 static const char demo_config[] = "[base]\n"
                                   "name = \"demo\"\n"
@@ -534,7 +526,7 @@ static void hold_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t start_ns = now_ns();
+    uint64_t start_ns = ax_clock_now_ns();
     struct ax_options options;
     struct ax_hostconf host;
     int status;

@@ -1,5 +1,6 @@
 /*
- * clock.h - host time in the units of a device that counts at its own rate.
+ * clock.h - host time, also in the units of a device that counts at its own
+ * rate.
  *
  * Any thread. Split into seconds and the rest, so that no product overflows:
  * valid for rates below 16 GHz and spans below a century.
@@ -14,6 +15,14 @@ enum { AX_NSEC_PER_SEC = 1000000000 };
 
 /* The host's clock id. Models ask here and nowhere else: tests stand in. */
 struct timespec ax_clock_now(clockid_t id);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+static inline uint64_t ax_clock_now_ns(void)
+{
+    struct timespec now = ax_clock_now(CLOCK_MONOTONIC);
+
+    return (uint64_t)now.tv_sec * AX_NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+}
 
 /* CLOCK_MONOTONIC in ticks of hz, rounded down. */
 static inline uint64_t ax_clock_ticks(uint32_t hz)

@@ -7,6 +7,7 @@
  */
 #include "devices/console.h"
 
+#include "devices/clock.h"
 #include "devices/hostend.h"
 #include "devices/loop.h"
 #include "log.h"
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -103,14 +103,6 @@ static unsigned ring_peek(const struct ring *ring, const uint8_t **bytes)
     return used < ring->size - at ? used : ring->size - at;
 }
 
-static uint64_t console_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 /* ---- model side ---- */
 
 bool ax_console_ready(const struct ax_console *console)
@@ -144,7 +136,7 @@ void ax_console_put(struct ax_console *console, uint8_t byte)
         return;
     pthread_mutex_lock(&console->lock);
     if (!atomic_load_explicit(&console->first_ns, memory_order_relaxed))
-        atomic_store(&console->first_ns, console_now_ns());
+        atomic_store(&console->first_ns, ax_clock_now_ns());
     if (console->end.kind == AX_HOSTEND_NONE) {
         pthread_mutex_unlock(&console->lock);
         return;
@@ -324,7 +316,7 @@ static void console_output(void *ctx, unsigned events)
  */
 static void console_linger(struct ax_console *console)
 {
-    uint64_t now = console_now_ns();
+    uint64_t now = ax_clock_now_ns();
     const uint64_t end = now + LINGER_NS;
     uint64_t quiet = now + QUIET_NS;
 
@@ -336,7 +328,7 @@ static void console_linger(struct ax_console *console)
         } else {
             quiet = now + QUIET_NS;
         }
-        now = console_now_ns();
+        now = ax_clock_now_ns();
     }
 }
 
@@ -502,7 +494,8 @@ int ax_console_create(struct ax_loop *loop, struct ax_log *log,
         return -ENOMEM;
     console->loop = loop;
     console->log = log;
-    console->end.in = console->end.out = console->end.listener = -1;
+    console->end =
+        (struct ax_hostend){.in = -1, .out = -1, .listener = -1, .flags = -1};
     pthread_mutex_init(&console->lock, NULL);
     pthread_cond_init(&console->room, NULL);
     console->tx.size = OUT_BYTES;
@@ -550,7 +543,7 @@ void ax_console_listen(struct ax_console *console,
 
 bool ax_console_drain(struct ax_console *console, unsigned timeout_ms)
 {
-    uint64_t end = console_now_ns() + (uint64_t)timeout_ms * 1000000;
+    uint64_t end = ax_clock_now_ns() + (uint64_t)timeout_ms * 1000000;
     struct pollfd pfd = {.events = POLLOUT};
     uint64_t now;
 
@@ -559,7 +552,7 @@ bool ax_console_drain(struct ax_console *console, unsigned timeout_ms)
             return false;
         if (!ring_used(&console->tx))
             return true;
-        now = console_now_ns();
+        now = ax_clock_now_ns();
         if (now >= end)
             return false;
         pfd.fd = console->end.out;

@@ -15,26 +15,36 @@
 
 /*
  * Non-blocking mode belongs to the open file, which standard output shares with
- * the shell and with other programs: so ours is opened anew. A socket cannot
- * be; a file need not be.
+ * the shell and with other programs: so ours is opened anew. A file need not
+ * be; a socket (sshd's, without a terminal) cannot be, and gets the mode for as
+ * long as we use it.
  */
-static int reopen_output(void)
+static void open_output(struct ax_hostend *end)
 {
     struct stat st;
-    int fd = STDOUT_FILENO;
+    int fd = -1;
 
-    if (fstat(fd, &st))
-        return -1; /* closed: a guest without a reader */
+    if (fstat(STDOUT_FILENO, &st))
+        return; /* closed: a guest without a reader */
+    end->out = STDOUT_FILENO;
+    if (S_ISREG(st.st_mode))
+        return;
     if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
         fd = open("/proc/self/fd/1",
                   O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-    return fd < 0 ? STDOUT_FILENO : fd;
+    if (fd >= 0) {
+        end->out = fd;
+        return;
+    }
+    end->flags = fcntl(STDOUT_FILENO, F_GETFL);
+    if (end->flags >= 0)
+        fcntl(STDOUT_FILENO, F_SETFL, end->flags | O_NONBLOCK);
 }
 
 static int open_stdio(struct ax_hostend *end, const char *arg)
 {
     end->in = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
-    end->out = reopen_output();
+    open_output(end);
     return 0;
 }
 
@@ -162,7 +172,12 @@ int ax_hostend_open(const char *spec, struct ax_hostend *end)
     int i = parse_spec(spec, &arg);
 
     *end = (struct ax_hostend){
-        .kind = AX_HOSTEND_NONE, .in = -1, .out = -1, .listener = -1};
+        .kind = AX_HOSTEND_NONE,
+        .in = -1,
+        .out = -1,
+        .listener = -1,
+        .flags = -1,
+    };
     if (i < 0)
         return -EINVAL;
     end->kind = ends[i].kind;
@@ -173,11 +188,13 @@ void ax_hostend_close(struct ax_hostend *end)
 {
     if (end->out > STDERR_FILENO)
         close(end->out);
+    if (end->flags >= 0)
+        fcntl(STDOUT_FILENO, F_SETFL, end->flags);
     if (end->listener >= 0)
         close(end->listener);
     if (end->kind == AX_HOSTEND_UNIX && end->path)
         unlink(end->path);
     free(end->path);
-    end->in = end->out = end->listener = -1;
+    end->in = end->out = end->listener = end->flags = -1;
     end->path = NULL;
 }

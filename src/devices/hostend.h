@@ -22,6 +22,7 @@ enum ax_hostend_kind {
 struct ax_hostend {
     enum ax_hostend_kind kind;
     int in, out, listener;
+    int flags; /* of standard output, to be given back; -1: as they were */
     char
         *path; /* what people open: the pty or the socket; owned, may be NULL */
 };
@@ -31,12 +32,16 @@ struct ax_hostend {
 const char *ax_hostend_check(const char *spec);
 
 /*
- * 0 or -errno; on failure as well *end may be given to ax_hostend_close. All
- * descriptors but a file's are non-blocking.
+ * 0 or -errno; on failure as well *end may be given to ax_hostend_close. What
+ * is written to does not block, unless it is a file; standard input may, and is
+ * to be read when it is ready.
  */
 int ax_hostend_open(const char *spec, struct ax_hostend *end);
 
-/* Closes what is open, but for the standard descriptors; removes the socket. */
+/*
+ * Closes what is open, but for the standard descriptors, which it leaves as
+ * they were; removes the socket.
+ */
 void ax_hostend_close(struct ax_hostend *end);
 
 #endif

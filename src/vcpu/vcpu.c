@@ -4,6 +4,7 @@
 #include "vcpu/vcpu.h"
 
 #include "devices/bus.h"
+#include "devices/clock.h"
 #include "devices/console.h"
 #include "devices/device.h"
 #include "log.h"
@@ -42,14 +43,6 @@ struct ax_vcpu {
     struct ax_exit history[AX_VCPU_HISTORY];
     unsigned recorded; /* free running */
 };
-
-static uint64_t vcpu_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 /* ---- the exit table ---- */
 
@@ -181,8 +174,8 @@ static void vcpu_trace(struct ax_vcpu *vcpu, const struct ax_exit *ex)
 {
     char text[160];
 
-    fprintf(vcpu->env.trace, "%" PRIu64 " %s-vcpu%u %s\n", vcpu_now_ns() / 1000,
-            vcpu->env.vm_name, vcpu->id,
+    fprintf(vcpu->env.trace, "%" PRIu64 " %s-vcpu%u %s\n",
+            ax_clock_now_ns() / 1000, vcpu->env.vm_name, vcpu->id,
             ax_exit_format(ex, text, sizeof(text)));
 }
 
@@ -253,7 +246,7 @@ static void vcpu_loop(struct ax_vcpu *vcpu)
     enum next next = AX_NEXT_RUN;
     bool first = true;
 
-    atomic_store(&vcpu->first_run_ns, vcpu_now_ns());
+    atomic_store(&vcpu->first_run_ns, ax_clock_now_ns());
     atomic_store(&vcpu->state, AX_VCPU_RUNNING);
     while (next != AX_NEXT_STOP) {
         if (atomic_load_explicit(&vcpu->requests, memory_order_acquire) &&
@@ -261,7 +254,7 @@ static void vcpu_loop(struct ax_vcpu *vcpu)
             break;
         next = vcpu_step(vcpu);
         if (first)
-            atomic_store(&vcpu->first_exit_ns, vcpu_now_ns());
+            atomic_store(&vcpu->first_exit_ns, ax_clock_now_ns());
         first = false;
         if (next == AX_NEXT_WAIT)
             vcpu_wait(vcpu);

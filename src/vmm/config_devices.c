@@ -208,48 +208,25 @@ static void check_devices(struct conf_load *load)
     }
 }
 
-static void check_windows(struct conf_load *load)
+/* what: "passthrough port range"; end: one past the last address of space. */
+static void check_ranges(struct conf_load *load, const char *what,
+                         enum ax_space space, uint64_t end,
+                         const struct ax_config_range *ranges, unsigned count)
 {
-    const struct ax_config *conf = load->conf;
-
-    for (unsigned i = 0; i < conf->window_count; i++) {
-        const struct ax_config_range *range = &conf->windows[i];
+    for (unsigned i = 0; i < count; i++) {
+        const struct ax_config_range *range = &ranges[i];
 
         if (!range->length)
             ax_config_say(load, AX_SEVERITY_ERROR, range->pos, NULL,
-                          "passthrough address range has zero length");
-        else if (range->length > CONF_GPA_END ||
-                 range->base > CONF_GPA_END - range->length)
+                          "%s has zero length", what);
+        else if (range->length > end || range->base > end - range->length)
             ax_config_say(load, AX_SEVERITY_ERROR, range->pos, NULL,
-                          "passthrough address range overflows: base=%#llx, "
-                          "length=%#llx",
+                          "%s overflows: base=%#llx, length=%#llx", what,
                           (unsigned long long)range->base,
                           (unsigned long long)range->length);
         else
-            say_range(load, range->pos, "passthrough address range",
-                      AX_SPACE_MMIO, range->base, range->length);
-    }
-}
-
-static void check_ports(struct conf_load *load)
-{
-    const struct ax_config *conf = load->conf;
-
-    for (unsigned i = 0; i < conf->port_count; i++) {
-        const struct ax_config_range *range = &conf->ports[i];
-
-        if (!range->length)
-            ax_config_say(load, AX_SEVERITY_ERROR, range->pos, NULL,
-                          "passthrough port range has zero length");
-        else if (range->base + range->length > 0x10000)
-            ax_config_say(load, AX_SEVERITY_ERROR, range->pos, NULL,
-                          "passthrough port range overflows: base=%#llx, "
-                          "length=%#llx",
-                          (unsigned long long)range->base,
-                          (unsigned long long)range->length);
-        else
-            say_range(load, range->pos, "passthrough port range", AX_SPACE_PORT,
-                      range->base, range->length);
+            say_range(load, range->pos, what, space, range->base,
+                      range->length);
     }
 }
 
@@ -300,7 +277,9 @@ void ax_config_check_devices(struct conf_load *load)
     if (conf_has(load, KEY_PASSTHROUGH_DEVICES))
         check_devices(load);
     if (conf_has(load, KEY_PASSTHROUGH_ADDRESSES))
-        check_windows(load);
+        check_ranges(load, "passthrough address range", AX_SPACE_MMIO,
+                     CONF_GPA_END, conf->windows, conf->window_count);
     if (conf_has(load, KEY_PASSTHROUGH_PORTS))
-        check_ports(load);
+        check_ranges(load, "passthrough port range", AX_SPACE_PORT, 0x10000,
+                     conf->ports, conf->port_count);
 }

@@ -303,8 +303,7 @@ static int multiboot_probe(struct ax_image_probe *probe)
     if (flags & MULTIBOOT_ADDRESSES &&
         at + MULTIBOOT_HEADER_FULL <= probe->head_len) {
         image->multiboot_entry = image_le32(probe->head + at + 28);
-        if (!ax_range_within(image->multiboot_entry, 1, image->low,
-                             image->high - image->low))
+        if (!ax_image_holds(image, image->multiboot_entry))
             return ax_image_refuse(probe,
                                    "multiboot header: entry %#" PRIx64
                                    " is outside the image",

@@ -3,6 +3,7 @@
  */
 #include "vmm/vm_parts.h"
 
+#include "devices/clock.h"
 #include "devices/console.h"
 #include "devices/device.h"
 #include "devices/loop.h"
@@ -11,17 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ARRIVAL_MS = 5000, DRAIN_MS = 5000 };
-
-uint64_t ax_vm_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code)
 {
@@ -119,6 +111,8 @@ static bool vm_wants_restart(const struct ax_vm *vm)
 
 static void vm_finish(struct ax_vm *vm)
 {
+    bool again;
+
     ax_timer_destroy(vm->patience);
     vm->patience = NULL;
     for (unsigned i = 0; i < vm->vcpu_count; i++)
@@ -128,8 +122,9 @@ static void vm_finish(struct ax_vm *vm)
                "console: its reader is too slow, the last output is lost");
     vm_log_crash(vm);
     vm->state = AX_VM_STOPPED;
-    if (vm_wants_restart(vm)) {
-        vm->restart = false;
+    again = vm_wants_restart(vm);
+    vm->restart = false; /* also where a stop has taken it back */
+    if (again) {
         ax_log(vm->log, AX_LOG_INFO, "restarting, start %u", vm->starts + 1);
         if (!vm_relaunch(vm))
             return;
@@ -161,7 +156,7 @@ int ax_vm_create(const struct ax_vm_env *env, struct ax_vm **out,
         return -ENOMEM;
     vm->env = *env;
     vm->state = AX_VM_LOADING;
-    vm->times.created = ax_vm_now_ns();
+    vm->times.created = ax_clock_now_ns();
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->all_here, NULL);
     err = ax_log_create_child(env->log, env->conf->name, &vm->log);

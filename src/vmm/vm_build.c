@@ -4,6 +4,7 @@
  */
 #include "vmm/vm_parts.h"
 
+#include "devices/clock.h"
 #include "devices/console.h"
 #include "devices/loop.h"
 #include "devices/registry.h"
@@ -98,9 +99,8 @@ static void vm_crashed(void *ctx, struct ax_vcpu *vcpu,
         .engine = engine,
         .exit = ex,
     };
-
-    size_t size;
     char *report = NULL;
+    size_t size;
     FILE *to = open_memstream(&report, &size);
 
     if (!to)
@@ -180,7 +180,7 @@ static int vm_build_engine(struct ax_vm *vm)
     };
     int err = vm->env.ops->vm_create(&engine, &vm->engine);
 
-    vm->times.engine_ready = ax_vm_now_ns();
+    vm->times.engine_ready = ax_clock_now_ns();
     return err;
 }
 
@@ -328,7 +328,7 @@ static int vm_boot(struct ax_vm *vm)
     int err = vm->arch->boot(&vm->plan, vm->log, &vm->mem, &vm->start,
                              vm->env.progress, vm->env.ctx);
 
-    vm->times.loaded = ax_vm_now_ns();
+    vm->times.loaded = ax_clock_now_ns();
     return err;
 }
 

@@ -46,9 +46,6 @@ struct ax_vm {
     bool cancelled;
 };
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t ax_vm_now_ns(void);
-
 /*
  * Any thread: the VM shall end for this cause. The first cause wins. Stops
  * every vCPU; waits for none.

@@ -294,6 +294,33 @@ Test(console, a_held_producer_can_be_freed)
         ax_console_put(console, 'x');
 }
 
+static void stop_later(void *ctx, uint64_t count);
+
+/* As sshd gives it to a command without a terminal. */
+Test(console, a_socket_that_nobody_reads_does_not_hold_the_loop)
+{
+    struct ax_timer *timer;
+    int fds[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    dup2(fds[0], STDOUT_FILENO);
+    cr_assert_eq(ax_console_create(loop, NULL, "stdio", false, &console), 0);
+    cr_assert_eq(ax_timer_create(loop, stop_later, NULL, &timer), 0);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 60000; i++)
+            ax_console_put(console, 'x');
+        ax_timer_arm(timer, 1000000, 0);
+        ax_loop_run(loop);
+    }
+    cr_assert(ax_console_congested(console));
+    ax_timer_destroy(timer);
+    ax_console_destroy(console);
+    console = NULL;
+    cr_assert_not(fcntl(STDOUT_FILENO, F_GETFL) & O_NONBLOCK, "given back");
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void on_peer(void *ctx)
 {
     ax_loop_stop(loop);

@@ -366,6 +366,23 @@ Test(vm, restart_works_from_every_settled_state)
     cr_assert_eq(ax_vm_starts(guest.vm), 2);
 }
 
+Test(vm, a_restart_taken_back_is_forgotten)
+{
+    static const struct ax_fake_step steps[] = {OUT(DEBUG_EXIT, 1, 7), FOREVER};
+
+    create(1, steps, AX_ARRAY_LEN(steps));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_restart(guest.vm), 0);
+    cr_assert_eq(ax_vm_stop(guest.vm), -EPERM);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_starts(guest.vm), 1);
+    /* The next life ends by itself, and that is that. */
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_end(guest.vm).code, 7);
+    cr_assert_eq(ax_vm_starts(guest.vm), 2);
+}
+
 /* ---- being asked to go ---- */
 
 Test(vm, a_guest_that_does_not_listen_is_stopped_at_once)
