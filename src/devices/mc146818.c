@@ -368,7 +368,10 @@ static uint8_t rtc_read_a(const struct rtc *r)
     return r->reg[REG_A] | (updating ? A_UPDATING : 0);
 }
 
-/* Reading C is what acknowledges the interrupt. */
+/*
+ * Reading C is what acknowledges the interrupt: the line falls, even when the
+ * next event is already there. Without that edge nobody would see it.
+ */
 static uint8_t rtc_read_c(struct rtc *r)
 {
     uint8_t val;
@@ -376,6 +379,7 @@ static uint8_t rtc_read_c(struct rtc *r)
     rtc_judge(r, rtc_now(r));
     val = r->reg[REG_C] | (r->reg[REG_B] & r->reg[REG_C] ? C_ANY : 0);
     r->reg[REG_C] = 0;
+    ax_irq_set(&r->dev.env.irq, false);
     rtc_poll(&r->dev);
     return val;
 }

@@ -19,4 +19,7 @@ void fake_clock_set(uint64_t realtime_ns, uint64_t monotonic_ns);
 /* Moves both on; only after fake_clock_set. */
 void fake_clock_advance(uint64_t ns);
 
+/* From now until fake_clock_set, each look at the clock moves it on so far. */
+void fake_clock_pace(uint64_t ns);
+
 #endif

@@ -428,6 +428,19 @@ Test(mc146818, reset_disables_interrupts)
     cr_assert_eq(get(C), 0);
 }
 
+/* An edge for each interrupt, also for one that is due while C is read. */
+Test(mc146818, reading_c_lowers_the_line_even_when_the_next_tick_is_there)
+{
+    set(A, 0x23); /* 8192 Hz: a tick in 122070 ns */
+    set(B, PIE | H24);
+    fake_clock_advance(122071);
+    fake_clock_pace(122071);
+    for (unsigned n = 1; n <= 20; n++) {
+        cr_assert(get(C) & PF);
+        cr_assert_eq(rec.rises, n);
+    }
+}
+
 /* From here on with true time, the host's timer and its loop. */
 
 static void setup_loop(void)
