@@ -22,7 +22,8 @@ _axvm_run()
 
     case $prev in
         --set | --timeout) return ;;
-        --log-file) _filedir && return ;;
+        --log-file | --pidfile) _filedir && return ;;
+        --control) _axvm_run_words none && _filedir && return ;;
         --log-level) _axvm_run_words 'off error warn info debug' && return ;;
         --trace)
             case $cur in
@@ -44,8 +45,8 @@ _axvm_run()
 
     if [[ $cur == -* ]]; then
         _axvm_run_words '--demo --set --lenient --strict --dump-config
-            --console --timeout --stats --trace --log-level --log-file --help
-            --usage --version'
+            --console --shell --linger --control --pidfile --timeout --stats
+            --trace --log-level --log-file --help --usage --version'
         return
     fi
 

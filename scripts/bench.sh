@@ -24,7 +24,7 @@ done
 cd "$top"
 mkdir -p build
 "$top/scripts/setup.sh" build
-targets=(bareloop stopwatch bench_guests)
+targets=(bareloop stopwatch bench_guests control)
 if [ -z "$axvm" ]; then
     axvm=$top/build/static/axvm-run
     targets+=(axvm-run)
@@ -137,6 +137,30 @@ measure first 1 '' pio kernel
 row 'exec to the first byte, 256 MiB' first 1000 ms
 measure resident 3 '' pio kernel
 row 'resident without guest RAM' resident 1024 MiB
+
+# ---- control: the library itself, beside a bare loop that is kicked
+
+for ((round = 0; round < rounds; round++)); do
+    "$bench/control" 2>>"$work/errors" | while read -r name ns; do
+        echo "$ns" >>"$work/control.$name"
+    done
+done
+printf '\n%-31s' 'stopping and asking'
+for name in bare-kick suspend resume list-in-flood list-in-flood-worst; do
+    median "$work/control.$name" >"$work/$name"
+done
+awk -v kick="$(cat "$work/bare-kick")" -v suspend="$(cat "$work/suspend")" \
+    -v resume="$(cat "$work/resume")" -v list="$(cat "$work/list-in-flood")" \
+    -v worst="$(cat "$work/list-in-flood-worst")" 'BEGIN {
+        if (!kick) { print " -"; exit }
+        printf "\nkick of a bare loop             %9.2f us\n", kick / 1000
+        printf "suspend                         %9.2f us %5.2fx\n",
+            suspend / 1000, suspend / kick
+        printf "resume                          %9.2f us %5.2fx\n",
+            resume / 1000, resume / kick
+        printf "list, 8 vCPUs flood exits       %9.2f ms, at worst %.2f ms\n",
+            list / 1e6, worst / 1e6
+    }'
 
 strip -o "$work/stripped" "$axvm"
 printf '\nstatic binary, stripped: %s bytes\n' "$(stat -c %s "$work/stripped")"

@@ -18,12 +18,14 @@ conf/toml.h conf/toml.cc
 conf/hostconf.[ch]
 memory/memory.[ch]
 devices/wire.h
-devices/clock.h
+devices/clock.[ch]
+devices/guestclock.[ch]
 devices/device.[ch]
 devices/bus.[ch]
 devices/loop.[ch]
 devices/hostend.[ch]
 devices/console.[ch]
+devices/conmux.[ch]
 devices/virtio.[ch]
 devices/registry.h
 devices/*.c
@@ -31,6 +33,7 @@ vcpu/exit.[ch]
 backend/backend.[ch]
 backend/kvm/*
 backend/native/*
+vcpu/lifecycle.[ch]
 vcpu/vcpu.[ch]
 arch/arch.h
 vmm/config.[ch] vmm/config_*.[ch]
@@ -45,10 +48,18 @@ vmm/crash.[ch]
 vmm/demo.h
 vmm/vm.h
 vmm/vm_parts.h vmm/vm.c vmm/vm_build.c
+vmm/json.[ch]
 vmm/stats.[ch]
+vmm/sparse.[ch]
+vmm/elfcore.[ch]
+vmm/core.[ch]
+vmm/fleet.[ch]
 debug/gdb.[ch]
 control/*
+host/*
 cli.[ch]
+run.[ch]
+client/*
 main.c
 '
 
@@ -59,7 +70,9 @@ backend/native/native.h: backend/native/* arch/*/native.c
 vmm/config_impl.h: vmm/config.c vmm/config_*.c
 vmm/image_parts.h: vmm/image.c vmm/image_*.c
 vmm/vm_parts.h: vmm/vm.c vmm/vm_build.c
-devices/hostend.h: devices/console.c devices/hostend.c
+control/execute_parts.h: control/execute.c control/execute_*.c
+histedit.h: client/shell.c
+devices/hostend.h: devices/console.c devices/hostend.c devices/conmux.c
 toml++/*: conf/toml.cc
 ini.h: conf/hostconf.c
 ev.h: devices/loop.c

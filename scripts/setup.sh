@@ -3,7 +3,7 @@
 #
 #   build  compile axvm-run            test  run every test and check
 #   lab    nested Linux in QEMU        vtx   real VT-x in Bochs (slow tests)
-#   fuzz   search for new inputs
+#   fuzz   search for new inputs        package  make the Debian package
 #
 # Needs root or sudo, but only when something is missing.
 
@@ -15,13 +15,14 @@ packages() {
     build)
         echo cmake ninja-build gcc g++ binutils libc6-dev linux-libc-dev \
             libtomlplusplus-dev libinih-dev libev-dev \
-            libjansson-dev libcapstone-dev
+            libjansson-dev libcapstone-dev libedit-dev
         ;;
     test)
         echo libcriterion-dev clang clang-format clang-tidy cppcheck \
-            shellcheck mandoc acpica-tools
+            shellcheck mandoc acpica-tools gdb python3
         ;;
     fuzz) echo clang libclang-rt-14-dev ;;
+    package) echo dpkg-dev file ;;
     lab) echo qemu-system-x86 busybox-static cpio ;;
     vtx)
         echo bochs bochs-term bochsbios vgabios grub-pc-bin grub-common \

@@ -102,19 +102,26 @@ analyse() {
 }
 
 lint_scripts() {
-    find scripts tests bench completions .ci \
-        \( -name '*.sh' -o -name '*.bash' -o -path .ci/run \) \
-        -exec shellcheck {} +
+    find scripts tests bench completions packaging .ci \
+        \( -name '*.sh' -o -name '*.bash' -o -name 'post[ir]*' \
+        -o -path .ci/run \) -exec shellcheck {} +
 }
 
 lint_pages() { find man -name '*.[15]' -exec mandoc -T lint -W warning {} +; }
+
+# Only an installed unit names a program that is there.
+unit_file() {
+    cmake --install build/release --prefix "$logs/installed" &&
+        systemd-analyze --man=no --recursive-errors=no verify \
+            "$logs/installed/lib/systemd/system/axvm@.service"
+}
 
 static_build() {
     build static && strip -o build/static/stripped build/static/axvm-run &&
         stat -c '%s bytes' build/static/stripped
 }
 
-"$top/scripts/setup.sh" build test
+"$top/scripts/setup.sh" build test package
 for role in lab ${all:+vtx}; do
     [ -n "$quick" ] || "$top/scripts/setup.sh" "$role" ||
         say "the $role packages cannot be installed: its tests will skip"
@@ -141,6 +148,11 @@ check 'layers' scripts/check-layers.sh build/release || true
 check 'headers' scripts/check-headers.sh || true
 check 'shellcheck' lint_scripts || true
 check 'manual pages' lint_pages || true
+if has systemd-analyze; then
+    check 'systemd unit' unit_file || true
+else
+    result skip 'systemd unit: systemd-analyze is not installed'
+fi
 if [ -z "$quick" ]; then
     if check 'clang build' clang_build; then
         check 'clang-tidy' tidy || true

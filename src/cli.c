@@ -21,6 +21,10 @@ enum {
     KEY_LOG_LEVEL,
     KEY_LOG_FILE,
     KEY_CONSOLE,
+    KEY_CONTROL,
+    KEY_PIDFILE,
+    KEY_SHELL,
+    KEY_LINGER,
 };
 
 static const struct argp_option options_table[] = {
@@ -36,7 +40,15 @@ static const struct argp_option options_table[] = {
     {"console", KEY_CONSOLE, "SPEC", 0,
      "stdio (default), pty, unix:PATH, file:PATH or none", 2},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
-     "End the guest after that long, with status 124", 2},
+     "End the guests after that long, with status 124", 2},
+    {"shell", KEY_SHELL, NULL, 0,
+     "This terminal is axvm's shell, its console command leads to the guests'",
+     2},
+    {"linger", KEY_LINGER, NULL, 0,
+     "Stay when no guest is left, for axvm create and start", 2},
+    {"control", KEY_CONTROL, "PATH|none", 0,
+     "Where the control socket is; default: axvm(1) finds it", 2},
+    {"pidfile", KEY_PIDFILE, "FILE", 0, "Keep our process id in FILE", 2},
     {NULL, 0, NULL, 0, "What to tell:", 3},
     {"stats", KEY_STATS, "FILE", OPTION_ARG_OPTIONAL,
      "Exit statistics and boot timeline at the end: text, or JSON to FILE", 3},
@@ -49,17 +61,17 @@ static const struct argp_option options_table[] = {
     {0},
 };
 
-static const char usage[] = "GUEST.toml\n"
+static const char usage[] = "GUEST.toml...\n"
                             "--demo\n"
                             "check GUEST.toml...\n"
                             "probe";
 
 static const char text[] =
-    "Runs the virtual machine that GUEST.toml describes; its console is this "
-    "terminal. 'check' validates files and runs nothing; 'probe' tells whether "
-    "this host can run guests."
-    "\vKeys on the console: Ctrl-a x ends the guest, Ctrl-a h lists the "
-    "others.\n\n"
+    "Runs the virtual machine that each GUEST.toml describes; its console is "
+    "this terminal. 'check' validates files and runs nothing; 'probe' tells "
+    "whether this host can run guests. axvm(1) controls what runs."
+    "\vKeys on the console: Ctrl-a x ends the guest, Ctrl-a c is axvm's shell, "
+    "Ctrl-a h lists the others.\n\n"
     "Exit status: 0 the guest powered off, asked for a reset, or was ended "
     "from outside; 2 usage or configuration error; 4 this host cannot run it; "
     "6 the guest crashed; 8 axvm-run failed; 124 timeout; (code << 1) | 1 when "
@@ -92,13 +104,13 @@ static void parse_trace(const char *arg, struct ax_options *out,
 
 static void parse_file(const char *arg, struct ax_options *out)
 {
-    if (!out->file_count && out->command == AX_COMMAND_RUN) {
+    if (!out->file_count && out->mode == AX_MODE_RUN) {
         if (!strcmp(arg, "check")) {
-            out->command = AX_COMMAND_CHECK;
+            out->mode = AX_MODE_CHECK;
             return;
         }
         if (!strcmp(arg, "probe")) {
-            out->command = AX_COMMAND_PROBE;
+            out->mode = AX_MODE_PROBE;
             return;
         }
     }
@@ -108,19 +120,18 @@ static void parse_file(const char *arg, struct ax_options *out)
 /* What only the whole line tells. */
 static void parse_whole(const struct ax_options *out, struct argp_state *state)
 {
-    if (out->command == AX_COMMAND_PROBE) {
+    if (out->mode == AX_MODE_PROBE) {
         if (out->file_count || out->demo)
             argp_error(state, "probe takes no guest");
-    } else if (out->command == AX_COMMAND_CHECK) {
+    } else if (out->mode == AX_MODE_CHECK) {
         if (!out->file_count)
             argp_error(state, "check needs at least one GUEST.toml");
     } else if (out->demo && out->file_count) {
         argp_error(state, "--demo takes no GUEST.toml ('%s')", out->files[0]);
-    } else if (!out->demo && !out->file_count) {
+    } else if (!out->demo && !out->file_count && !out->shell && !out->linger) {
         argp_error(state, "no guest: name a GUEST.toml, or try --demo");
-    } else if (out->file_count > 1) {
-        argp_error(state, "one GUEST.toml at a time ('%s' is the second)",
-                   out->files[1]);
+    } else if (out->shell && out->control && !strcmp(out->control, "none")) {
+        argp_error(state, "--shell needs the control socket");
     }
 }
 
@@ -170,6 +181,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_CONSOLE:
         out->console = arg;
+        break;
+    case KEY_CONTROL:
+        out->control = arg;
+        break;
+    case KEY_PIDFILE:
+        out->pidfile = arg;
+        break;
+    case KEY_SHELL:
+        out->shell = true;
+        break;
+    case KEY_LINGER:
+        out->linger = true;
         break;
     case ARGP_KEY_ARG:
         parse_file(arg, out);

@@ -7,7 +7,7 @@
 #include "base.h"
 #include "log.h"
 
-enum ax_command { AX_COMMAND_RUN, AX_COMMAND_CHECK, AX_COMMAND_PROBE };
+enum ax_mode { AX_MODE_RUN, AX_MODE_CHECK, AX_MODE_PROBE };
 
 /* Exit statuses. Even ones are ours; odd ones are the guest's (code << 1 | 1).
  */
@@ -21,7 +21,7 @@ enum {
 };
 
 struct ax_options {
-    enum ax_command command;
+    enum ax_mode mode;
     bool demo;
     const char **files; /* NULL-terminated, owned; the strings are argv's */
     unsigned file_count;
@@ -35,6 +35,9 @@ struct ax_options {
     const char *trace_file;           /* NULL: standard error */
     const char *log_level, *log_file; /* NULL: not given */
     const char *console;
+    const char *control; /* path, or "none"; NULL: the default place */
+    const char *pidfile;
+    bool shell, linger;
 };
 
 /*

@@ -19,8 +19,8 @@
 enum { LINE_MAX_BYTES = 1024, NAME_MAX_BYTES = 64, GUEST_LINES = 10 };
 
 struct sink {
-    int fd;
-    bool owned; /* a file of ours, not standard error */
+    int fd;     /* the number never changes, see ax_log_reopen */
+    char *path; /* NULL: standard error, which is not ours */
     enum ax_log_level level;
 };
 
@@ -62,10 +62,32 @@ static struct ax_log *log_new(struct sink *sink, bool root, const char *name)
     return log;
 }
 
-int ax_log_create(const char *path, enum ax_log_level level,
-                  struct ax_log **out)
+/* The descriptor, or -errno. */
+static int open_log_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+    if (fd < 0)
+        return -errno;
+    return fd;
+}
+
+/* Accepts NULL. */
+static void sink_destroy(struct sink *sink)
+{
+    if (!sink)
+        return;
+    if (sink->path && sink->fd >= 0)
+        close(sink->fd);
+    free(sink->path);
+    free(sink);
+}
+
+static int sink_create(const char *path, enum ax_log_level level,
+                       struct sink **out)
 {
     struct sink *sink = calloc(1, sizeof(*sink));
+    int err = 0;
 
     *out = NULL;
     if (!sink)
@@ -73,23 +95,31 @@ int ax_log_create(const char *path, enum ax_log_level level,
     sink->level = level;
     sink->fd = STDERR_FILENO;
     if (path) {
-        sink->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        sink->owned = true;
-        if (sink->fd < 0) {
-            int err = -errno;
+        sink->path = strdup(path);
+        sink->fd = sink->path ? open_log_file(path) : -ENOMEM;
+        err = sink->fd < 0 ? sink->fd : 0;
+    }
+    if (err)
+        sink_destroy(sink);
+    else
+        *out = sink;
+    return err;
+}
 
-            free(sink);
-            return err;
-        }
-    }
+int ax_log_create(const char *path, enum ax_log_level level,
+                  struct ax_log **out)
+{
+    struct sink *sink;
+    int err = sink_create(path, level, &sink);
+
+    *out = NULL;
+    if (err)
+        return err;
     *out = log_new(sink, true, "axvm-run");
-    if (!*out) {
-        if (sink->owned)
-            close(sink->fd);
-        free(sink);
-        return -ENOMEM;
-    }
-    return 0;
+    if (*out)
+        return 0;
+    sink_destroy(sink);
+    return -ENOMEM;
 }
 
 int ax_log_create_child(struct ax_log *parent, const char *name,
@@ -102,15 +132,31 @@ int ax_log_create_child(struct ax_log *parent, const char *name,
     return *out ? 0 : -ENOMEM;
 }
 
+int ax_log_reopen(struct ax_log *log)
+{
+    int fd, err = 0;
+
+    if (!log || !log->sink->path)
+        return 0;
+    fd = open_log_file(log->sink->path);
+    if (fd < 0)
+        return fd;
+    /*
+     * The kernel swaps the file behind the number at once: a line that another
+     * thread is writing goes to the one or the other, and needs no lock.
+     */
+    if (dup3(fd, log->sink->fd, O_CLOEXEC) < 0)
+        err = -errno;
+    close(fd);
+    return err;
+}
+
 void ax_log_destroy(struct ax_log *log)
 {
     if (!log)
         return;
-    if (log->root) {
-        if (log->sink->owned)
-            close(log->sink->fd);
-        free(log->sink);
-    }
+    if (log->root)
+        sink_destroy(log->sink);
     pthread_mutex_destroy(&log->lock);
     free(log);
 }

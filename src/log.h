@@ -36,6 +36,13 @@ int ax_log_create(const char *path, enum ax_log_level level,
 int ax_log_create_child(struct ax_log *parent, const char *name,
                         struct ax_log **out);
 
+/*
+ * Opens the file at the path of ax_log_create anew, for who has renamed it (log
+ * rotation), and uses that from now on; children follow. 0, also where there is
+ * no file, or -errno: the old one stays.
+ */
+int ax_log_reopen(struct ax_log *log);
+
 /* Accepts NULL. */
 void ax_log_destroy(struct ax_log *log);
 

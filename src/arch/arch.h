@@ -21,6 +21,9 @@ enum {
     AX_PLAN_DEVICES = 48,
     AX_START_REGS = 64,
     AX_IRQ_NONE = ~0U,
+    AX_CORE_REGS = 40,   /* words */
+    AX_CORE_STATE = 512, /* bytes */
+    AX_CORE_PAGING = 4,  /* words */
 };
 
 /* One range of guest memory to create. Ascending, disjoint, page aligned. */
@@ -66,6 +69,46 @@ struct ax_start {
     char what[200]; /* one line: what was detected and how it is entered */
 };
 
+/* Virtual addresses in a row that the guest maps to a row of physical ones. */
+struct ax_mapping {
+    uint64_t va;
+    ax_gpa gpa; /* guest memory, a device or nothing at all */
+    uint64_t size;
+    unsigned prot; /* AX_PROT_* */
+    bool user;     /* for unprivileged code too */
+};
+
+/* What a core file says of one vCPU. */
+struct ax_core_cpu {
+    uint64_t regs[AX_CORE_REGS];
+    uint8_t state[AX_CORE_STATE];
+    bool paged;                      /* its addresses are virtual */
+    uint64_t paging[AX_CORE_PAGING]; /* the architecture's own, for walk */
+};
+
+/* Core files (vmm/core.h) of 64-bit words, least significant byte first. */
+struct ax_core_ops {
+    unsigned machine;       /* EM_* of elf.h */
+    unsigned reg_count;     /* of Linux's elf_gregset_t */
+    const char *state_name; /* of a second note per vCPU */
+    unsigned state_size;    /* its bytes */
+
+    /* On the vCPU's thread. 0 or -errno of reading a register. */
+    int (*cpu)(const struct ax_backend_ops *ops, struct ax_engine_vcpu *vcpu,
+               struct ax_core_cpu *cpu);
+
+    /*
+     * Tells every page that paging maps, upper half first, ascending in each.
+     * Tables are the guest's word: whatever they say, it ends. Any thread,
+     * while the guest stands still. 0, -E2BIG: there was more than a sane guest
+     * has and the rest was not told, -ECANCELED: fn did not want more.
+     */
+    int (*walk)(const struct ax_memory *mem,
+                const uint64_t paging[AX_CORE_PAGING],
+                bool (*fn)(void *ctx, const struct ax_mapping *page),
+                void *ctx);
+};
+
 struct ax_arch {
     const char *name; /* "x86_64", "aarch64", "riscv64" */
 
@@ -97,6 +140,8 @@ struct ax_arch {
                  const struct ax_memory *mem, const uint8_t *bytes,
                  unsigned count, void (*line)(void *ctx, const char *text),
                  void *ctx);
+
+    const struct ax_core_ops *core; /* NULL: no core files */
 };
 
 extern const struct ax_arch ax_arch_x86_64;

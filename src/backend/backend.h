@@ -94,6 +94,23 @@ struct ax_backend_ops {
      */
     bool (*vcpu_blocked)(struct ax_engine_vcpu *vcpu);
 
+    /*
+     * Guest time stands still from one to the other: clocks, counters and the
+     * engine's own timers. Every vCPU is outside vcpu_run.
+     */
+    int (*time_stop)(struct ax_engine_vm *vm);
+    int (*time_go)(struct ax_engine_vm *vm);
+
+    /* The same for the clocks that belong to a vCPU; after time_go, before
+     * vcpu_run. stopped_ns: how long time stood still. */
+    int (*vcpu_time_go)(struct ax_engine_vcpu *vcpu, uint64_t stopped_ns);
+
+    /*
+     * A non-maskable interrupt for this vCPU; it wakes from HLT. -EAGAIN: the
+     * vCPU waits for its start and takes none.
+     */
+    int (*vcpu_nmi)(struct ax_engine_vcpu *vcpu);
+
     /* AX_IRQCHIP_SPLIT: struct ax_apic_bus in the engine's terms; any thread.
      */
     int (*msi_send)(struct ax_engine_vm *vm, uint64_t address, uint32_t data);

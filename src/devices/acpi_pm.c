@@ -2,13 +2,14 @@
  * acpi_pm.c - the fixed ACPI hardware that power-off and the power button need:
  * PM1a event and control blocks and the PM timer, in one block of ports. No
  * sleep states but S5, no GPEs; the timer's carry raises no event, which a
- * 32-bit timer read by the operating system does not need.
+ * 32-bit timer read by the operating system does not need. The timer counts
+ * guest time: a suspended guest finds it where it left it.
  *
  * ACPI specification, 4.8.3. AxVisor's power-off, 0x2000 to port 0x604, is this
  * control register.
  */
-#include "devices/clock.h"
 #include "devices/device.h"
+#include "devices/guestclock.h"
 #include "devices/registry.h"
 #include "log.h"
 
@@ -33,7 +34,8 @@ static void pm_update(struct acpi_pm *pm)
 /* All registers side by side, as the ports lie. */
 static void pm_image(const struct acpi_pm *pm, uint8_t image[REGS])
 {
-    uint32_t ticks = (uint32_t)ax_clock_ticks(TIMER_HZ);
+    uint32_t ticks =
+        (uint32_t)ax_clock_guest_ticks(pm->dev.env.clock, TIMER_HZ);
 
     image[STATUS] = (uint8_t)pm->status;
     image[STATUS + 1] = (uint8_t)(pm->status >> 8);

@@ -1,6 +1,6 @@
 /*
- * clock.h - host time, also in the units of a device that counts at its own
- * rate.
+ * clock.h - host time, and time in the units of a device that counts at its own
+ * rate. What a guest takes for the time is guestclock.h's.
  *
  * Any thread. Split into seconds and the rest, so that no product overflows:
  * valid for rates below 16 GHz and spans below a century.
@@ -24,13 +24,11 @@ static inline uint64_t ax_clock_now_ns(void)
     return (uint64_t)now.tv_sec * AX_NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
-/* CLOCK_MONOTONIC in ticks of hz, rounded down. */
-static inline uint64_t ax_clock_ticks(uint32_t hz)
+/* How many ticks of hz are over after ns nanoseconds, rounded down. */
+static inline uint64_t ax_clock_ticks(uint64_t ns, uint32_t hz)
 {
-    struct timespec now = ax_clock_now(CLOCK_MONOTONIC);
-
-    return (uint64_t)now.tv_sec * hz +
-           (uint64_t)now.tv_nsec * hz / AX_NSEC_PER_SEC;
+    return ns / AX_NSEC_PER_SEC * hz +
+           ns % AX_NSEC_PER_SEC * hz / AX_NSEC_PER_SEC;
 }
 
 /* How long ticks of hz take in nanoseconds, rounded up. */

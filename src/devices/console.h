@@ -5,8 +5,8 @@
  * Models put and get bytes from vCPU threads and never see a descriptor; the
  * loop thread moves bytes between the rings and the host. Output is lossless
  * while a reader is connected: when the ring fills, ax_console_wait holds the
- * vCPUs back. Without a reader (pty or socket nobody opened) the newest 64 KiB
- * are kept for the one who comes.
+ * vCPUs back. Without a reader (none, or a pty or socket nobody opened) the
+ * newest 64 KiB are kept for the one who comes.
  */
 #ifndef AX_DEVICES_CONSOLE_H
 #define AX_DEVICES_CONSOLE_H
@@ -20,14 +20,17 @@ struct ax_loop;
 /* Who hears from a console; all on the loop thread. */
 struct ax_console_events {
     void (*input)(void *ctx);           /* bytes wait for ax_console_get */
-    void (*escape)(void *ctx, int key); /* Ctrl-a KEY on a terminal */
+    void (*escape)(void *ctx, int key); /* Ctrl-a KEY; may hold the console */
     void *ctx;
 };
 
 /*
- * spec: "stdio", "pty", "unix:PATH", "file:PATH" or "none". escapes: treat
- * Ctrl-a as the prefix of a command (stdio only). Returns 0 or -errno after
- * logging what was wrong. For "pty" the path is logged at info level.
+ * spec: "stdio", "pty", "unix:PATH", "file:PATH", "none" or "fd:N", a connected
+ * stream that the process has inherited, or ax_conmux_add's: open for both
+ * directions and not close-on-exec. If it is that, it belongs to the console
+ * from now on, also when this fails. escapes: treat Ctrl-a as the prefix of a
+ * command (stdio only). Returns 0 or -errno after logging what was wrong. For
+ * "pty" the path is logged at info level.
  */
 int ax_console_create(struct ax_loop *loop, struct ax_log *log,
                       const char *spec, bool escapes, struct ax_console **out);
@@ -41,6 +44,26 @@ void ax_console_listen(struct ax_console *console,
 
 /* Is spec well-formed? The message of the first problem, or NULL if fine. */
 const char *ax_console_check_spec(const char *spec);
+
+/*
+ * Loop thread. One more reader and writer besides the host end: fd (a connected
+ * stream socket) belongs to the console from now on, until the peer closes it
+ * or the console is destroyed. It first gets the newest output that the console
+ * still has, the last 64 KiB at most, whoever else has read them. What it does
+ * not read in time is lost to it, to nobody else. input: bytes that were read
+ * from it already. 0, -ENOMEM, or -EBUSY above AX_CONSOLE_PEERS; fd is closed
+ * then.
+ */
+enum { AX_CONSOLE_PEERS = 8 };
+int ax_console_attach(struct ax_console *console, int fd, const uint8_t *input,
+                      size_t count);
+
+/*
+ * Loop thread. While held, a "stdio" console leaves the terminal alone: it
+ * reads nothing, and output waits, with back-pressure. No-op for other host
+ * ends.
+ */
+void ax_console_hold(struct ax_console *console, bool held);
 
 /* Model side; any thread. get returns 0 when nothing waits. */
 bool ax_console_ready(const struct ax_console *console);
@@ -59,10 +82,15 @@ void ax_console_wait(struct ax_console *console, bool (*cancelled)(void *ctx),
 void ax_console_kick(struct ax_console *console); /* any thread */
 
 /*
- * Loop thread, after the vCPUs have stopped: writes what is left, waiting at
- * most timeout_ms for a slow reader. False: a reader did not get everything.
+ * Loop thread, after the vCPUs have stopped: done(ctx, all) is called on the
+ * loop, or before this returns, when the host end has got everything (all), or
+ * has left without it, or after timeout_ms. A console without a reader is done
+ * at once, with nothing lost; one that is held waits, no longer than the
+ * others. done may destroy the console, and no other function here calls it. At
+ * most one at a time; destroying the console forgets it.
  */
-bool ax_console_drain(struct ax_console *console, unsigned timeout_ms);
+void ax_console_drain(struct ax_console *console, unsigned timeout_ms,
+                      void (*done)(void *ctx, bool all), void *ctx);
 
 /* CLOCK_MONOTONIC nanoseconds of the first byte put, 0 if none yet. */
 uint64_t ax_console_first_byte_ns(const struct ax_console *console);

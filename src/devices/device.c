@@ -78,6 +78,15 @@ void ax_device_eoi(struct ax_device *dev, unsigned vector)
     pthread_mutex_unlock(&dev->lock);
 }
 
+void ax_device_hold(struct ax_device *dev, bool held)
+{
+    if (!dev->ops->hold)
+        return;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->hold(dev, held);
+    pthread_mutex_unlock(&dev->lock);
+}
+
 bool ax_device_power_button(struct ax_device *dev)
 {
     bool heard;

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+struct ax_clock;
 struct ax_console;
 struct ax_device;
 struct ax_log;
@@ -49,6 +50,12 @@ struct ax_device_ops {
     void (*line)(struct ax_device *dev, unsigned line, bool level);
     void (*eoi)(struct ax_device *dev, unsigned vector);
 
+    /*
+     * Guest time stops (env.clock does not move) and goes on: timers that
+     * follow it are disarmed, and armed again. Not for wall-clock time.
+     */
+    void (*hold)(struct ax_device *dev, bool held);
+
     /* The host asks the guest to power off. Does the guest listen? */
     bool (*power_button)(struct ax_device *dev);
 };
@@ -58,7 +65,8 @@ struct ax_device_env {
     struct ax_irq irq;
     struct ax_power power;
     struct ax_apic_bus apic;
-    struct ax_console *console; /* NULL: none */
+    struct ax_console *console;   /* NULL: none */
+    const struct ax_clock *clock; /* guest time; NULL: the host's */
     struct ax_memory *mem;
     struct ax_loop *loop;
     struct ax_log *log;
@@ -97,6 +105,7 @@ void ax_device_reset(struct ax_device *dev);
 void ax_device_poll(struct ax_device *dev);
 void ax_device_line(struct ax_device *dev, unsigned line, bool level);
 void ax_device_eoi(struct ax_device *dev, unsigned vector);
+void ax_device_hold(struct ax_device *dev, bool held);
 bool ax_device_power_button(struct ax_device *dev);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * hostend.c - the five host ends, one function and one table row each.
+ * hostend.c - the six host ends, one function and one table row each.
  */
 #include "devices/hostend.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -120,6 +121,45 @@ static int open_file(struct ax_hostend *end, const char *arg)
     return end->out < 0 ? -errno : 0;
 }
 
+/* The number of an fd: spec, or -1. The standard descriptors are stdio's. */
+static int parse_fd(const char *arg)
+{
+    char *end;
+    long fd;
+
+    if (*arg < '0' || *arg > '9')
+        return -1;
+    errno = 0;
+    fd = strtol(arg, &end, 10);
+    return *end || errno || fd <= STDERR_FILENO || fd > INT_MAX ? -1 : (int)fd;
+}
+
+/*
+ * What was inherited is not close-on-exec, all else that is open in this
+ * process is: so no number can name a descriptor that has its owner, be that
+ * another console.
+ */
+static int open_fd(struct ax_hostend *end, const char *arg)
+{
+    int fd = parse_fd(arg);
+    int own = fd < 0 ? -1 : fcntl(fd, F_GETFD);
+    int mode = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+
+    if (fd < 0)
+        return -EINVAL;
+    if (own < 0 || mode < 0)
+        return -errno;
+    if (own & FD_CLOEXEC)
+        return -EBUSY;
+    if ((mode & O_ACCMODE) != O_RDWR)
+        return -EINVAL;
+    end->in = end->out = fd;
+    if (fcntl(fd, F_SETFD, own | FD_CLOEXEC) ||
+        fcntl(fd, F_SETFL, mode | O_NONBLOCK))
+        return -errno;
+    return 0;
+}
+
 static int open_none(struct ax_hostend *end, const char *arg)
 {
     return 0;
@@ -128,13 +168,14 @@ static int open_none(struct ax_hostend *end, const char *arg)
 static const struct {
     const char *word;
     enum ax_hostend_kind kind;
-    bool arg; /* takes ":PATH" */
+    bool arg; /* takes ":PATH" or ":N" */
     int (*open)(struct ax_hostend *end, const char *arg);
 } ends[] = {
     {"stdio", AX_HOSTEND_STDIO, false, open_stdio},
     {"pty", AX_HOSTEND_PTY, false, open_pty},
     {"unix", AX_HOSTEND_UNIX, true, open_unix},
     {"file", AX_HOSTEND_FILE, true, open_file},
+    {"fd", AX_HOSTEND_FD, true, open_fd},
     {"none", AX_HOSTEND_NONE, false, open_none},
 };
 
@@ -159,10 +200,12 @@ const char *ax_hostend_check(const char *spec)
     int i = parse_spec(spec, &arg);
 
     if (i < 0)
-        return "expected stdio, pty, unix:PATH, file:PATH or none";
+        return "expected stdio, pty, unix:PATH, file:PATH, none or fd:N";
     if (ends[i].kind == AX_HOSTEND_UNIX &&
         strlen(arg) >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return "the socket path is longer than the system allows (107 bytes)";
+    if (ends[i].kind == AX_HOSTEND_FD && parse_fd(arg) < 0)
+        return "fd:N takes the number of an open descriptor above 2";
     return NULL;
 }
 

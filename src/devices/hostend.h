@@ -1,6 +1,6 @@
 /*
  * hostend.h - opens what a console talks to on the host: descriptors, nothing
- * else. Only console.c uses it, on the loop thread.
+ * else. Only console.c and conmux.c use it, on the loop thread.
  */
 #ifndef AX_DEVICES_HOSTEND_H
 #define AX_DEVICES_HOSTEND_H
@@ -12,12 +12,14 @@ enum ax_hostend_kind {
     AX_HOSTEND_PTY,
     AX_HOSTEND_UNIX,
     AX_HOSTEND_FILE,
+    AX_HOSTEND_FD,
     AX_HOSTEND_NONE,
 };
 
 /*
- * One pair of descriptors, the same one twice for a pty or a connected socket;
- * -1: none (any more). A socket has a listener besides.
+ * One pair of descriptors, the same one twice for a pty, a connected socket or
+ * an inherited descriptor; -1: none (any more). A socket has a listener
+ * besides.
  */
 struct ax_hostend {
     enum ax_hostend_kind kind;

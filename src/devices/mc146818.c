@@ -9,6 +9,11 @@
  * Seconds count from the start of year 0, so that every date which fits the
  * registers is a positive number.
  *
+ * It goes on while the VM is suspended, as a clock on a battery does: a guest
+ * that is resumed finds the time of day. So it takes no part in ops->hold, and
+ * need not: of all events of that span each kind is one flag, and they are one
+ * pending interrupt, after which its timer rests.
+ *
  * Unlike the chip, the day of the week follows from the date, and holding the
  * clock without setting it loses no time.
  */

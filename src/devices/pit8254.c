@@ -2,16 +2,18 @@
  * pit8254.c - the PC's interval timer (Intel 8254 data sheet) and its speaker
  * port, which gates channel 2 and shows its output.
  *
- * Nothing counts: a channel is the host time at which it was started, from
+ * Nothing counts: a channel is the guest time at which it was started, from
  * which its count and its output follow. Only channel 0's next rising edge,
  * which is IRQ 0, arms a host timer. Ticks that the host is late for merge into
- * one, as they would in an interrupt controller.
+ * one, as they would in an interrupt controller. While guest time stands still
+ * the host timer is off: what is left of the period follows when it goes on.
  *
  * Unlike the chip: a new count takes effect at once in modes 2 and 3 too, not
  * with the next period, and BCD counts as binary, after a word in the log.
  */
 #include "devices/clock.h"
 #include "devices/device.h"
+#include "devices/guestclock.h"
 #include "devices/loop.h"
 #include "devices/registry.h"
 #include "log.h"
@@ -65,7 +67,7 @@ struct channel {
 struct pit {
     struct ax_device dev;
     struct ax_timer *timer;
-    bool armed;
+    bool armed, held;
     uint64_t told; /* edges of channel 0's present count that were pulsed */
     struct channel channel[CHANNELS];
 };
@@ -257,6 +259,11 @@ static uint8_t channel_read(struct channel *c, uint64_t now)
 
 /* ---- the chip ---- */
 
+static uint64_t pit_now(const struct pit *pit)
+{
+    return ax_clock_guest_ticks(pit->dev.env.clock, PIT_HZ);
+}
+
 static void pit_tell(struct pit *pit, uint64_t now)
 {
     uint64_t edges = channel_edges(&pit->channel[0], now);
@@ -273,6 +280,8 @@ static void pit_arm(struct pit *pit, uint64_t now)
 
     if (delay && delay < SHORTEST_NS && channel_is_periodic(c))
         delay = SHORTEST_NS;
+    if (pit->held)
+        delay = 0;
     if (pit->timer && (delay || pit->armed)) {
         ax_timer_arm(pit->timer, delay, 0);
         pit->armed = delay;
@@ -282,10 +291,19 @@ static void pit_arm(struct pit *pit, uint64_t now)
 static void pit_poll(struct ax_device *dev)
 {
     struct pit *pit = ax_container_of(dev, struct pit, dev);
-    uint64_t now = ax_clock_ticks(PIT_HZ);
+    uint64_t now = pit_now(pit);
 
     pit_tell(pit, now);
     pit_arm(pit, now);
+}
+
+/* Either way the edges of the time so far are told: none is owed later. */
+static void pit_hold(struct ax_device *dev, bool held)
+{
+    struct pit *pit = ax_container_of(dev, struct pit, dev);
+
+    pit->held = held;
+    pit_poll(dev);
 }
 
 static void pit_timer(void *ctx, uint64_t count)
@@ -299,7 +317,7 @@ static uint64_t pit_read(struct ax_device *dev, uint64_t off, unsigned width)
 
     if (off == CONTROL)
         return 0; /* write-only */
-    return channel_read(&pit->channel[off], ax_clock_ticks(PIT_HZ));
+    return channel_read(&pit->channel[off], pit_now(pit));
 }
 
 static void pit_read_back(struct pit *pit, uint8_t val, uint64_t now)
@@ -336,7 +354,7 @@ static void pit_write(struct ax_device *dev, uint64_t off, unsigned width,
                       uint64_t val)
 {
     struct pit *pit = ax_container_of(dev, struct pit, dev);
-    uint64_t now = ax_clock_ticks(PIT_HZ);
+    uint64_t now = pit_now(pit);
 
     pit_tell(pit, now); /* by the old count, before a new one */
     if (off == CONTROL)
@@ -385,6 +403,7 @@ const struct ax_device_ops ax_pit8254 = {
     .fini = pit_fini,
     .reset = pit_reset,
     .poll = pit_poll,
+    .hold = pit_hold,
 };
 
 /* ---- port 0x61 (IBM PC AT Technical Reference, "System control port B") ----
@@ -407,7 +426,7 @@ static uint64_t speaker_read(struct ax_device *dev, uint64_t off,
     bool out;
 
     pthread_mutex_lock(&pit->dev.lock);
-    now = ax_clock_ticks(PIT_HZ); /* not before the channel's start */
+    now = pit_now(pit); /* not before the channel's start */
     out = channel_out(&pit->channel[SPEAKER_CHANNEL], now);
     pthread_mutex_unlock(&pit->dev.lock);
     return s->control | (out ? SPEAKER_OUT : 0) |
@@ -423,7 +442,7 @@ static void speaker_write(struct ax_device *dev, uint64_t off, unsigned width,
     s->control = val & SPEAKER_WRITABLE;
     pthread_mutex_lock(&pit->dev.lock);
     channel_set_gate(&pit->channel[SPEAKER_CHANNEL], val & SPEAKER_GATE,
-                     ax_clock_ticks(PIT_HZ));
+                     pit_now(pit));
     pthread_mutex_unlock(&pit->dev.lock);
 }
 

@@ -33,6 +33,15 @@ void ax_memory_fini(struct ax_memory *mem)
     mem->count = 0;
 }
 
+void ax_memory_discard(const struct ax_memory *mem)
+{
+    const int advice =
+        mem->backing == AX_BACKING_MEMFD ? MADV_REMOVE : MADV_DONTNEED;
+
+    for (unsigned i = 0; i < mem->count; i++)
+        madvise(mem->regions[i].hva, mem->regions[i].size, advice);
+}
+
 /* Flags that pick the page size, for mmap or memfd_create. */
 static unsigned memory_huge_flags(enum ax_hugepages hugepages, unsigned on,
                                   unsigned two_mib, unsigned one_gib)

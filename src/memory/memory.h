@@ -68,6 +68,12 @@ void *ax_memory_at(const struct ax_memory *mem, ax_gpa gpa, uint64_t len,
 /* As ax_memory_at for loaders: may write ROM too. Before the guest runs. */
 void *ax_memory_at_load(const struct ax_memory *mem, ax_gpa gpa, uint64_t len);
 
+/*
+ * Gives all pages back to the host and keeps the map: what is read from now on
+ * is zero. Best effort; nobody else may be using the memory.
+ */
+void ax_memory_discard(const struct ax_memory *mem);
+
 /* Bytes of RAM and ROM in all regions. */
 uint64_t ax_memory_size(const struct ax_memory *mem);
 

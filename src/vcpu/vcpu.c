@@ -19,8 +19,24 @@
 #include <string.h>
 #include <time.h>
 
-enum { REQUEST_STOP = 1, REQUEST_PAUSE = 2 };
+enum {
+    REQUEST_STOP = 1,
+    REQUEST_PAUSE = 2, /* hold until it is taken back */
+    REQUEST_KEEP = 4,  /* hold until stopped */
+    REQUEST_CALL = 8,  /* run vcpu->call */
+    REQUEST_HOLD = REQUEST_PAUSE | REQUEST_KEEP,
+};
 enum { STACK_BYTES = 256 * 1024 };
+
+/* A function that another thread waits for. Under the vCPU's lock, but for fn.
+ */
+struct vcpu_call {
+    int (*fn)(void *ctx, const struct ax_backend_ops *ops,
+              struct ax_engine_vcpu *engine);
+    void *ctx;
+    int err;
+    bool begun, done;
+};
 
 struct ax_vcpu {
     struct ax_vcpu_env env;
@@ -36,6 +52,9 @@ struct ax_vcpu {
     pthread_cond_t moved; /* the vCPU has arrived, or has gone */
     struct ax_engine_vcpu *engine; /* NULL before and after its life */
     bool held, ended;
+    bool looping;           /* in its run loop: takes calls */
+    struct vcpu_call *call; /* with REQUEST_CALL; on its caller's stack */
+    uint64_t stood_ns;      /* guest time stood still so long */
 
     struct ax_exit exit;
     atomic_ullong exits[AX_EXIT_KINDS];
@@ -46,7 +65,8 @@ struct ax_vcpu {
 
 /* ---- the exit table ---- */
 
-enum next { AX_NEXT_RUN, AX_NEXT_WAIT, AX_NEXT_STOP };
+/* WAIT: nothing more to do, until told to stop. */
+enum next { AX_NEXT_RUN, AX_NEXT_WAIT };
 typedef enum next exit_handler(struct ax_vcpu *vcpu, struct ax_exit *ex);
 
 static enum next exit_nothing(struct ax_vcpu *vcpu, struct ax_exit *ex)
@@ -89,14 +109,14 @@ static enum next exit_hypercall(struct ax_vcpu *vcpu, struct ax_exit *ex)
 
 static enum next exit_halt(struct ax_vcpu *vcpu, struct ax_exit *ex)
 {
-    if (!vcpu->env.halt_ends)
-        return AX_NEXT_WAIT;
-    ax_log(vcpu->env.log, AX_LOG_INFO,
-           "vcpu%u halted, and without an interrupt controller nothing can "
-           "wake it: power-off",
-           vcpu->id);
-    ax_power_request(&vcpu->env.power, AX_POWER_OFF, 0);
-    return AX_NEXT_STOP;
+    if (vcpu->env.halt_ends) {
+        ax_log(vcpu->env.log, AX_LOG_INFO,
+               "vcpu%u halted, and without an interrupt controller nothing "
+               "can wake it: power-off",
+               vcpu->id);
+        ax_power_request(&vcpu->env.power, AX_POWER_OFF, 0);
+    }
+    return AX_NEXT_WAIT;
 }
 
 static enum next vcpu_crash(struct ax_vcpu *vcpu, const struct ax_exit *ex)
@@ -104,7 +124,7 @@ static enum next vcpu_crash(struct ax_vcpu *vcpu, const struct ax_exit *ex)
     if (vcpu->env.crashed)
         vcpu->env.crashed(vcpu->env.ctx, vcpu, vcpu->engine, ex);
     ax_power_request(&vcpu->env.power, AX_POWER_CRASH, 0);
-    return AX_NEXT_STOP;
+    return AX_NEXT_WAIT;
 }
 
 static enum next exit_system_down(struct ax_vcpu *vcpu, struct ax_exit *ex)
@@ -112,7 +132,7 @@ static enum next exit_system_down(struct ax_vcpu *vcpu, struct ax_exit *ex)
     if (ex->power.event == AX_POWER_CRASH)
         return vcpu_crash(vcpu, ex);
     ax_power_request(&vcpu->env.power, ex->power.event, 0);
-    return AX_NEXT_STOP;
+    return AX_NEXT_WAIT;
 }
 
 static enum next exit_fatal(struct ax_vcpu *vcpu, struct ax_exit *ex)
@@ -191,31 +211,88 @@ static void vcpu_count(struct ax_vcpu *vcpu, const struct ax_exit *ex)
         vcpu->history[vcpu->recorded++ % AX_VCPU_HISTORY] = *ex;
 }
 
+/* This thread alone changes the state, in order: a refusal is a bug of ours. */
+static void vcpu_move(struct ax_vcpu *vcpu, enum ax_vcpu_op op)
+{
+    enum ax_vcpu_state from = atomic_load(&vcpu->state), next;
+
+    if (ax_vcpu_transition(from, op, &next))
+        ax_log(vcpu->env.log, AX_LOG_ERROR, "vcpu%u: out of order in state %s",
+               vcpu->id, ax_vcpu_state_name(from));
+    atomic_store(&vcpu->state, next);
+}
+
+/* With the lock held, which fn runs without. */
+static void vcpu_serve_call(struct ax_vcpu *vcpu)
+{
+    struct vcpu_call *call = vcpu->call;
+
+    atomic_fetch_and(&vcpu->requests, ~REQUEST_CALL);
+    vcpu->call = NULL;
+    call->begun = true;
+    pthread_mutex_unlock(&vcpu->lock);
+    call->err = call->fn(call->ctx, vcpu->env.ops, vcpu->engine);
+    pthread_mutex_lock(&vcpu->lock);
+    call->done = true;
+    pthread_cond_broadcast(&vcpu->moved);
+}
+
+/* With the lock held: holds until there is something else to do. */
+static void vcpu_hold(struct ax_vcpu *vcpu)
+{
+    unsigned requests;
+
+    if (!vcpu->held) {
+        vcpu_move(vcpu, AX_VCPU_OP_BLOCK);
+        vcpu->held = true;
+        pthread_cond_broadcast(&vcpu->moved);
+        if (vcpu->env.held && atomic_load(&vcpu->requests) & REQUEST_KEEP)
+            vcpu->env.held(vcpu->env.ctx, vcpu);
+    }
+    while ((requests = atomic_load(&vcpu->requests)) & REQUEST_HOLD &&
+           !(requests & (REQUEST_STOP | REQUEST_CALL)))
+        pthread_cond_wait(&vcpu->wake, &vcpu->lock);
+    if (requests & REQUEST_CALL)
+        return; /* it holds on behind that */
+    vcpu->held = false;
+    vcpu_move(vcpu, AX_VCPU_OP_WAKE);
+}
+
 /* Obeys the requests; false: the thread shall end. */
 static bool vcpu_obey(struct ax_vcpu *vcpu)
 {
     unsigned requests;
+    uint64_t stood_ns;
 
     pthread_mutex_lock(&vcpu->lock);
-    while ((requests = atomic_load(&vcpu->requests)) == REQUEST_PAUSE) {
-        atomic_store(&vcpu->state, AX_VCPU_BLOCKED);
-        vcpu->held = true;
-        pthread_cond_broadcast(&vcpu->moved);
-        pthread_cond_wait(&vcpu->wake, &vcpu->lock);
+    for (;;) {
+        requests = atomic_load(&vcpu->requests);
+        if (requests & REQUEST_CALL)
+            vcpu_serve_call(vcpu);
+        else if (vcpu->held ||
+                 (requests & REQUEST_HOLD && !(requests & REQUEST_STOP)))
+            vcpu_hold(vcpu);
+        else
+            break;
     }
-    vcpu->held = false;
-    atomic_store(&vcpu->state, AX_VCPU_RUNNING);
+    stood_ns = vcpu->stood_ns;
+    vcpu->stood_ns = 0;
     pthread_mutex_unlock(&vcpu->lock);
-    return !(requests & REQUEST_STOP);
+    if (requests & REQUEST_STOP)
+        return false;
+    if (stood_ns && vcpu->env.ops->vcpu_time_go)
+        vcpu->env.ops->vcpu_time_go(vcpu->engine, stood_ns);
+    return true;
 }
 
-/* Sleeps until a request comes: only those can end this kind of halt. */
+/* Sleeps until a request comes. */
 static void vcpu_wait(struct ax_vcpu *vcpu)
 {
     pthread_mutex_lock(&vcpu->lock);
-    atomic_store(&vcpu->state, AX_VCPU_BLOCKED);
+    vcpu_move(vcpu, AX_VCPU_OP_BLOCK);
     while (!atomic_load(&vcpu->requests))
         pthread_cond_wait(&vcpu->wake, &vcpu->lock);
+    vcpu_move(vcpu, AX_VCPU_OP_WAKE);
     pthread_mutex_unlock(&vcpu->lock);
 }
 
@@ -241,24 +318,35 @@ static enum next vcpu_step(struct ax_vcpu *vcpu)
     return next;
 }
 
+static void vcpu_take_calls(struct ax_vcpu *vcpu, bool looping)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->looping = looping;
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
 static void vcpu_loop(struct ax_vcpu *vcpu)
 {
     enum next next = AX_NEXT_RUN;
     bool first = true;
 
     atomic_store(&vcpu->first_run_ns, ax_clock_now_ns());
-    atomic_store(&vcpu->state, AX_VCPU_RUNNING);
-    while (next != AX_NEXT_STOP) {
+    vcpu_move(vcpu, AX_VCPU_OP_RUN);
+    vcpu_take_calls(vcpu, true);
+    for (;;) {
         if (atomic_load_explicit(&vcpu->requests, memory_order_acquire) &&
             !vcpu_obey(vcpu))
             break;
+        if (next == AX_NEXT_WAIT) { /* still, also after a suspension */
+            vcpu_wait(vcpu);
+            continue;
+        }
         next = vcpu_step(vcpu);
         if (first)
             atomic_store(&vcpu->first_exit_ns, ax_clock_now_ns());
         first = false;
-        if (next == AX_NEXT_WAIT)
-            vcpu_wait(vcpu);
     }
+    vcpu_move(vcpu, AX_VCPU_OP_LEAVE);
 }
 
 static void vcpu_bind(const struct ax_vcpu *vcpu)
@@ -292,11 +380,11 @@ static int vcpu_set_up(struct ax_vcpu *vcpu)
     pthread_mutex_lock(&vcpu->lock);
     vcpu->engine = engine;
     pthread_mutex_unlock(&vcpu->lock);
-    atomic_store(&vcpu->state, AX_VCPU_FREE);
+    vcpu_move(vcpu, AX_VCPU_OP_SETUP);
     if (vcpu->env.prepare)
         err = vcpu->env.prepare(vcpu->env.ctx, engine, vcpu->id);
     if (!err)
-        atomic_store(&vcpu->state, AX_VCPU_READY);
+        vcpu_move(vcpu, AX_VCPU_OP_BIND);
     return err;
 }
 
@@ -309,7 +397,7 @@ static void *vcpu_thread(void *arg)
     vcpu_bind(vcpu);
     err = vcpu_set_up(vcpu);
     if (err) {
-        atomic_store(&vcpu->state, AX_VCPU_INVALID);
+        vcpu_move(vcpu, AX_VCPU_OP_FAIL);
         ax_log(vcpu->env.log, AX_LOG_ERROR, "vcpu%u: cannot be set up: %s",
                vcpu->id, strerror(-err));
         ax_power_request(&vcpu->env.power, AX_POWER_FAIL, 0);
@@ -320,12 +408,18 @@ static void *vcpu_thread(void *arg)
     pthread_mutex_lock(&vcpu->lock);
     engine = vcpu->engine;
     vcpu->engine = NULL; /* no kick from now on */
+    vcpu->looping = false;
     vcpu->ended = true;
+    if (vcpu->call) { /* it came too late */
+        vcpu->call->err = -ESRCH;
+        vcpu->call->done = true;
+        vcpu->call = NULL;
+    }
     pthread_cond_broadcast(&vcpu->moved);
     pthread_mutex_unlock(&vcpu->lock);
     vcpu->env.ops->vcpu_destroy(engine);
     if (!err)
-        atomic_store(&vcpu->state, AX_VCPU_FREE);
+        vcpu_move(vcpu, AX_VCPU_OP_UNBIND);
     if (vcpu->env.gone)
         vcpu->env.gone(vcpu->env.ctx, vcpu);
     return NULL;
@@ -419,30 +513,88 @@ void ax_vcpu_pause(struct ax_vcpu *vcpu)
     vcpu_request(vcpu, REQUEST_PAUSE, 0);
 }
 
-void ax_vcpu_resume(struct ax_vcpu *vcpu)
+void ax_vcpu_resume(struct ax_vcpu *vcpu, uint64_t stopped_ns)
 {
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->stood_ns += stopped_ns;
+    pthread_mutex_unlock(&vcpu->lock);
     vcpu_request(vcpu, 0, REQUEST_PAUSE);
+}
+
+void ax_vcpu_keep(struct ax_vcpu *vcpu)
+{
+    vcpu_request(vcpu, REQUEST_KEEP, 0);
+}
+
+static struct timespec vcpu_deadline(unsigned timeout_ms)
+{
+    struct timespec end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end); /* what pthread waits by */
+
+    end.tv_sec += timeout_ms / 1000;
+    end.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (end.tv_nsec >= AX_NSEC_PER_SEC) {
+        end.tv_nsec -= AX_NSEC_PER_SEC;
+        end.tv_sec++;
+    }
+    return end;
 }
 
 bool ax_vcpu_paused(struct ax_vcpu *vcpu, unsigned timeout_ms)
 {
-    struct timespec end;
+    struct timespec end = vcpu_deadline(timeout_ms);
     bool arrived;
     int err = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += timeout_ms / 1000;
-    end.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (end.tv_nsec >= 1000000000) {
-        end.tv_nsec -= 1000000000;
-        end.tv_sec++;
-    }
     pthread_mutex_lock(&vcpu->lock);
     while (!vcpu->held && !vcpu->ended && vcpu->started && !err)
         err = pthread_cond_timedwait(&vcpu->moved, &vcpu->lock, &end);
     arrived = vcpu->held || vcpu->ended || !vcpu->started;
     pthread_mutex_unlock(&vcpu->lock);
     return arrived;
+}
+
+/* Waits for a call; one that has begun is waited for however long it takes. */
+static int vcpu_await_call(struct ax_vcpu *vcpu, struct vcpu_call *call,
+                           unsigned timeout_ms)
+{
+    struct timespec end = vcpu_deadline(timeout_ms);
+    int err = 0;
+
+    pthread_mutex_lock(&vcpu->lock);
+    while (!call->done && (call->begun || !err)) {
+        if (call->begun)
+            pthread_cond_wait(&vcpu->moved, &vcpu->lock);
+        else
+            err = pthread_cond_timedwait(&vcpu->moved, &vcpu->lock, &end);
+    }
+    if (!call->done) {
+        atomic_fetch_and(&vcpu->requests, ~REQUEST_CALL);
+        vcpu->call = NULL;
+        call->err = -ETIMEDOUT;
+    }
+    pthread_mutex_unlock(&vcpu->lock);
+    return call->err;
+}
+
+int ax_vcpu_call(struct ax_vcpu *vcpu,
+                 int (*fn)(void *ctx, const struct ax_backend_ops *ops,
+                           struct ax_engine_vcpu *engine),
+                 void *ctx, unsigned timeout_ms)
+{
+    struct vcpu_call call = {.fn = fn, .ctx = ctx};
+
+    pthread_mutex_lock(&vcpu->lock);
+    if (vcpu->looping)
+        vcpu->call = &call;
+    else
+        call.done = true;
+    pthread_mutex_unlock(&vcpu->lock);
+    if (call.done)
+        return -ESRCH;
+    vcpu_request(vcpu, REQUEST_CALL, 0);
+    return vcpu_await_call(vcpu, &call, timeout_ms);
 }
 
 enum ax_vcpu_state ax_vcpu_state(struct ax_vcpu *vcpu)
@@ -456,17 +608,6 @@ enum ax_vcpu_state ax_vcpu_state(struct ax_vcpu *vcpu)
         state = AX_VCPU_BLOCKED;
     pthread_mutex_unlock(&vcpu->lock);
     return state;
-}
-
-const char *ax_vcpu_state_name(enum ax_vcpu_state state)
-{
-    static const char *const names[AX_VCPU_STATES] = {
-        [AX_VCPU_INVALID] = "Inv", [AX_VCPU_CREATED] = "Cre",
-        [AX_VCPU_FREE] = "Free",   [AX_VCPU_READY] = "Rdy",
-        [AX_VCPU_RUNNING] = "Run", [AX_VCPU_BLOCKED] = "Blk",
-    };
-
-    return (unsigned)state < AX_VCPU_STATES ? names[state] : "?";
 }
 
 unsigned ax_vcpu_id(const struct ax_vcpu *vcpu)

@@ -11,6 +11,7 @@
 #include "base.h"
 #include "devices/wire.h"
 #include "vcpu/exit.h"
+#include "vcpu/lifecycle.h"
 
 #include <stdio.h>
 
@@ -19,17 +20,6 @@ struct ax_console;
 struct ax_device;
 struct ax_log;
 struct ax_vcpu;
-
-/* AxVisor's states and codes (Inv, Cre, Free, Rdy, Run, Blk). */
-enum ax_vcpu_state {
-    AX_VCPU_INVALID, /* an operation failed */
-    AX_VCPU_CREATED,
-    AX_VCPU_FREE,    /* set up, not bound to its thread */
-    AX_VCPU_READY,   /* bound, outside the guest */
-    AX_VCPU_RUNNING, /* in the run loop */
-    AX_VCPU_BLOCKED, /* HLT, waiting for SIPI, suspended */
-    AX_VCPU_STATES,
-};
 
 enum { AX_VCPU_HISTORY = 32 }; /* exits kept for a crash report */
 
@@ -54,6 +44,8 @@ struct ax_vcpu_env {
     /* The vCPU cannot go on: report it. Called before power is requested. */
     void (*crashed)(void *ctx, struct ax_vcpu *vcpu,
                     struct ax_engine_vcpu *engine, const struct ax_exit *ex);
+    /* It has arrived after ax_vcpu_keep. With its lock held: only wakes. */
+    void (*held)(void *ctx, struct ax_vcpu *vcpu);
     /* The thread is about to end; the last use of ctx. */
     void (*gone)(void *ctx, struct ax_vcpu *vcpu);
     void *ctx;
@@ -76,16 +68,33 @@ void ax_vcpu_join(struct ax_vcpu *vcpu);
 void ax_vcpu_stop(struct ax_vcpu *vcpu);
 
 /*
+ * Any thread: the vCPU leaves the guest and holds, as it is, until it is
+ * stopped. Does not wait; env.held tells.
+ */
+void ax_vcpu_keep(struct ax_vcpu *vcpu);
+
+/*
  * Loop thread. pause asks the vCPU to leave the guest and hold; paused waits at
  * most timeout_ms for its arrival (true: it has come, or its thread ended).
+ * stopped_ns: how long guest time stood still, for its own clocks.
  */
 void ax_vcpu_pause(struct ax_vcpu *vcpu);
 bool ax_vcpu_paused(struct ax_vcpu *vcpu, unsigned timeout_ms);
-void ax_vcpu_resume(struct ax_vcpu *vcpu);
+void ax_vcpu_resume(struct ax_vcpu *vcpu, uint64_t stopped_ns);
+
+/*
+ * Loop thread. Runs fn on the vCPU's thread, outside the guest, and waits for
+ * it: registers can be read and set. 0 or what fn returned, -ESRCH if the
+ * thread is not in its run loop, -ETIMEDOUT if it did not come within
+ * timeout_ms; fn is then not called. A held vCPU stays held.
+ */
+int ax_vcpu_call(struct ax_vcpu *vcpu,
+                 int (*fn)(void *ctx, const struct ax_backend_ops *ops,
+                           struct ax_engine_vcpu *engine),
+                 void *ctx, unsigned timeout_ms);
 
 /* Any thread; the truth at this moment. */
 enum ax_vcpu_state ax_vcpu_state(struct ax_vcpu *vcpu);
-const char *ax_vcpu_state_name(enum ax_vcpu_state state); /* "Run" ... */
 
 unsigned ax_vcpu_id(const struct ax_vcpu *vcpu);
 

@@ -43,7 +43,7 @@ enum ax_entry_mode {
 };
 
 /* What follows when the guest ends itself. */
-enum ax_on_end { AX_ON_END_STOP, AX_ON_END_RESTART };
+enum ax_on_end { AX_ON_END_STOP, AX_ON_END_RESTART, AX_ON_END_KEEP };
 
 /* AxVisor's emulated device numbers. */
 enum ax_emu_type {
@@ -110,6 +110,7 @@ struct ax_config {
     /* [base] */
     uint64_t id;
     char *name;
+    bool id_given, name_given; /* otherwise they are ours to choose */
     char *arch; /* "x86_64", "aarch64", "riscv64": given or inferred */
     struct ax_pos arch_pos; /* line 0: inferred */
     const char *arch_why;   /* static text: what it was inferred from */

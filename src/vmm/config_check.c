@@ -61,7 +61,9 @@ static void default_name(struct conf_load *load)
 
 static void check_name(struct conf_load *load)
 {
-    if (!conf_has(load, KEY_NAME))
+    load->conf->id_given = conf_has(load, KEY_ID);
+    load->conf->name_given = conf_has(load, KEY_NAME);
+    if (!load->conf->name_given)
         default_name(load);
     else if (!ax_config_is_clean(load->conf->name))
         say_error(load, load->given[KEY_NAME].val,

@@ -52,6 +52,7 @@ static const struct conf_word entry_mode_words[] = {
 static const struct conf_word on_end_words[] = {
     {"stop", AX_ON_END_STOP},
     {"restart", AX_ON_END_RESTART},
+    {"keep", AX_ON_END_KEEP},
     {NULL, 0},
 };
 

@@ -6,6 +6,7 @@
 #include "devices/bus.h"
 #include "devices/device.h"
 #include "vcpu/vcpu.h"
+#include "vmm/json.h"
 #include "vmm/vm.h"
 
 #include <errno.h>
@@ -151,12 +152,10 @@ static json_t *json_vcpus(const struct ax_vm *vm)
     return list;
 }
 
-int ax_stats_print_json(struct ax_vm *vm, uint64_t start_ns, FILE *to)
+int ax_stats_json(struct ax_vm *vm, uint64_t start_ns, json_t **out)
 {
     json_t *exits = json_object();
     json_t *accesses = json_object();
-    json_t *root;
-    int err;
 
     for (int kind = 0; kind < AX_EXIT_KINDS; kind++)
         json_object_set_new(
@@ -171,13 +170,22 @@ int ax_stats_print_json(struct ax_vm *vm, uint64_t start_ns, FILE *to)
                       "unclaimed_reads", (json_int_t)bus->unclaimed_reads,
                       "unclaimed_writes", (json_int_t)bus->unclaimed_writes));
     }
-    root = json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "vm", ax_vm_config(vm)->name,
-        "state", ax_vm_state_name(ax_vm_state(vm)), "booted", ax_vm_what(vm),
-        "vcpus", json_vcpus(vm), "exits", exits, "accesses", accesses,
-        "timeline_ms", json_timeline(vm, start_ns));
-    if (!root)
-        return -ENOMEM;
+    *out = json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "vm",
+                     ax_json_text(ax_vm_config(vm)->name), "state",
+                     ax_vm_state_name(ax_vm_state(vm)), "booted",
+                     ax_json_text(ax_vm_what(vm)), "vcpus", json_vcpus(vm),
+                     "exits", exits, "accesses", accesses, "timeline_ms",
+                     json_timeline(vm, start_ns));
+    return *out ? 0 : -ENOMEM;
+}
+
+int ax_stats_print_json(struct ax_vm *vm, uint64_t start_ns, FILE *to)
+{
+    json_t *root;
+    int err = ax_stats_json(vm, start_ns, &root);
+
+    if (err)
+        return err;
     errno = EIO; /* where the library does not say */
     err = json_dumpf(root, to, JSON_INDENT(2)) || fputc('\n', to) == EOF ||
                   fflush(to)

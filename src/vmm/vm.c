@@ -1,5 +1,8 @@
 /*
  * vm.c - life of a VM: its states, the operations that change them, its end.
+ *
+ * A life ends in steps, all on the loop: the end is noticed, the last vCPU is
+ * out, the console has drained, the VM is Stopped or starts again.
  */
 #include "vmm/vm_parts.h"
 
@@ -13,19 +16,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARRIVAL_MS = 5000, DRAIN_MS = 5000 };
+enum { ARRIVAL_MS = 5000, DRAIN_MS = 5000, NMI_MS = 1000 };
+
+/* What the configuration wants after a life that ended so. */
+static enum ax_on_end vm_policy(const struct ax_vm *vm, enum ax_vm_cause cause)
+{
+    const struct ax_config *conf = vm->env.conf;
+
+    switch (cause) {
+    case AX_VM_END_OFF:
+        return conf->on_poweroff;
+    case AX_VM_END_RESET:
+        return conf->on_reboot;
+    case AX_VM_END_CRASH:
+        return conf->on_crash;
+    default:
+        return AX_ON_END_STOP;
+    }
+}
 
 void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code)
 {
+    enum ax_vm_cause first;
+
     pthread_mutex_lock(&vm->lock);
     if (vm->end.cause == AX_VM_END_NONE)
         vm->end = (struct ax_vm_end){.cause = cause, .code = code};
+    first = vm->end.cause;
     vm->cancelled = true;
     pthread_cond_broadcast(&vm->all_here);
     pthread_mutex_unlock(&vm->lock);
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        ax_vcpu_stop(vm->vcpus[i]);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        if (vm_policy(vm, first) == AX_ON_END_KEEP && first == cause)
+            ax_vcpu_keep(vm->vcpus[i]);
+        else
+            ax_vcpu_stop(vm->vcpus[i]);
+    }
     ax_loop_wake(vm->news);
+}
+
+static void vm_set_state(struct ax_vm *vm, enum ax_vm_state state)
+{
+    if (vm->state == state)
+        return;
+    vm->state = state;
+    if (vm->env.changed)
+        vm->env.changed(vm->env.ctx, vm);
 }
 
 static void vm_log_crash(struct ax_vm *vm)
@@ -39,6 +75,8 @@ static void vm_log_crash(struct ax_vm *vm)
     vm->crash = NULL;
 }
 
+/* ---- starts ---- */
+
 /*
  * Makes everything anew but the console: images are read again, memory is
  * zeroed, devices and registers are as at the first start.
@@ -48,11 +86,14 @@ static int vm_reload(struct ax_vm *vm)
     enum ax_blame blame;
 
     ax_vm_unbuild(vm);
-    vm->state = AX_VM_LOADING;
     vm->end = (struct ax_vm_end){.cause = AX_VM_END_NONE};
+    vm->noticed = false;
+    vm->kept = false;
     vm->here = 0;
     vm->cancelled = false;
+    memset(&vm->clock, 0, sizeof(vm->clock));
     memset(&vm->start, 0, sizeof(vm->start));
+    vm_set_state(vm, AX_VM_LOADING);
     return ax_vm_build(vm, &blame);
 }
 
@@ -62,7 +103,9 @@ static int vm_launch(struct ax_vm *vm)
     int err = 0;
 
     vm->starts++;
-    vm->state = AX_VM_RUNNING;
+    vm->final = false;
+    vm->restart = false;
+    vm_set_state(vm, AX_VM_RUNNING);
     for (unsigned i = 0; !err && i < vm->vcpu_count; i++) {
         atomic_fetch_add(&vm->alive, 1);
         err = ax_vcpu_start(vm->vcpus[i]);
@@ -82,67 +125,154 @@ static int vm_relaunch(struct ax_vm *vm)
     int err = vm_reload(vm);
 
     if (err) {
-        vm->state = AX_VM_STOPPED;
         vm->end.cause = AX_VM_END_FAIL;
+        vm->noticed = true;
+        vm_set_state(vm, AX_VM_STOPPED);
         return err;
     }
-    vm_launch(vm);
+    if (vm->state == AX_VM_LOADING) /* nobody who heard of that stopped it */
+        vm_launch(vm);
     return 0;
 }
 
-/* Does what ended the VM, or who asked for it, want it to start again? */
-static bool vm_wants_restart(const struct ax_vm *vm)
-{
-    const struct ax_config *conf = vm->env.conf;
+/* ---- ends ---- */
 
-    if (vm->final)
-        return false;
-    switch (vm->end.cause) {
-    case AX_VM_END_OFF:
-        return vm->restart || conf->on_poweroff == AX_ON_END_RESTART;
-    case AX_VM_END_RESET:
-        return vm->restart || conf->on_reboot == AX_ON_END_RESTART;
-    case AX_VM_END_CRASH:
-        return vm->restart || conf->on_crash == AX_ON_END_RESTART;
-    default:
-        return vm->restart;
-    }
+/* From now on the end is part of the VM's state. */
+static void vm_notice_end(struct ax_vm *vm)
+{
+    if (vm->noticed || ax_vm_end(vm).cause == AX_VM_END_NONE)
+        return;
+    vm->noticed = true;
+    if (vm->env.ended)
+        vm->env.ended(vm->env.ctx, vm);
+    vm_set_state(vm, AX_VM_STOPPING);
 }
 
-static void vm_finish(struct ax_vm *vm)
+/* Shall it stay as it is, for inspection? */
+static bool vm_wants_keep(struct ax_vm *vm)
 {
-    bool again;
+    return !vm->final && !vm->restart &&
+           vm_policy(vm, ax_vm_end(vm).cause) == AX_ON_END_KEEP;
+}
 
-    ax_timer_destroy(vm->patience);
-    vm->patience = NULL;
+/* Does what ended the VM, or who asked for it, want it to start again? */
+static bool vm_wants_restart(struct ax_vm *vm)
+{
+    return !vm->final && (vm->restart || vm_policy(vm, ax_vm_end(vm).cause) ==
+                                             AX_ON_END_RESTART);
+}
+
+/* Is every vCPU out of the guest for good? */
+static bool vm_is_out(struct ax_vm *vm)
+{
+    if (!atomic_load(&vm->alive))
+        return true;
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        if (!ax_vcpu_paused(vm->vcpus[i], 0))
+            return false;
+    }
+    return true;
+}
+
+static void vm_let_go(struct ax_vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        ax_vcpu_stop(vm->vcpus[i]);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         ax_vcpu_join(vm->vcpus[i]);
-    if (!ax_console_drain(vm->console, DRAIN_MS))
+}
+
+/* Stopped, and nothing of it is left to look at. */
+static void vm_finish(struct ax_vm *vm)
+{
+    vm_let_go(vm);
+    ax_memory_discard(&vm->mem);
+    if (vm->timed_out && vm_policy(vm, vm->end.cause) != AX_ON_END_STOP)
+        vm->end.cause = AX_VM_END_TIMEOUT; /* it was not to stay so */
+    if (vm->deadline)
+        ax_timer_arm(vm->deadline, 0, 0);
+    vm->kept = false;
+    vm->state = AX_VM_STOPPED;
+    if (vm->env.changed)
+        vm->env.changed(vm->env.ctx, vm);
+}
+
+static void vm_drained(void *ctx, bool all)
+{
+    struct ax_vm *vm = ctx;
+
+    vm->draining = false;
+    if (!all)
         ax_log(vm->log, AX_LOG_WARN,
                "console: its reader is too slow, the last output is lost");
     vm_log_crash(vm);
-    vm->state = AX_VM_STOPPED;
-    again = vm_wants_restart(vm);
-    vm->restart = false; /* also where a stop has taken it back */
-    if (again) {
+    if (vm_wants_restart(vm)) {
+        vm_let_go(vm);
         ax_log(vm->log, AX_LOG_INFO, "restarting, start %u", vm->starts + 1);
-        if (!vm_relaunch(vm))
-            return;
+        vm_relaunch(vm);
+        return;
     }
-    if (vm->env.stopped)
-        vm->env.stopped(vm->env.ctx, vm);
+    if (!vm_wants_keep(vm)) {
+        vm_finish(vm);
+        return;
+    }
+    ax_log(vm->log, AX_LOG_INFO,
+           "kept as it is, for a dump; start makes it anew");
+    vm->kept = true;
+    vm_set_state(vm, AX_VM_STOPPED);
 }
 
 static void vm_news(void *ctx)
 {
     struct ax_vm *vm = ctx;
 
-    if (ax_vm_end(vm).cause != AX_VM_END_NONE &&
-        (vm->state == AX_VM_RUNNING || vm->state == AX_VM_SUSPENDED))
-        vm->state = AX_VM_STOPPING;
-    if (vm->state == AX_VM_STOPPING && !atomic_load(&vm->alive))
-        vm_finish(vm);
+    vm_notice_end(vm);
+    if (vm->state != AX_VM_STOPPING || !vm->noticed || vm->draining ||
+        !vm_is_out(vm))
+        return;
+    ax_timer_destroy(vm->patience);
+    vm->patience = NULL;
+    vm->draining = true;
+    ax_console_drain(vm->console, DRAIN_MS, vm_drained, vm);
 }
+
+static void vm_cancel_pin(struct ax_vm *vm)
+{
+    if (vm->pin_cancel)
+        vm->pin_cancel(vm->pin_ctx);
+}
+
+static void vm_deadline(void *ctx, uint64_t count)
+{
+    struct ax_vm *vm = ctx;
+
+    ax_log(vm->log, AX_LOG_INFO, "timeout: the guest ends");
+    vm->timed_out = true;
+    vm->final = true;
+    vm_cancel_pin(vm);
+    if (vm->kept)
+        vm_finish(vm);
+    else
+        ax_vm_request_end(vm, AX_VM_END_TIMEOUT, 0);
+}
+
+/* Started by somebody, and not by a policy: its time begins. */
+static int vm_start_from(struct ax_vm *vm, enum ax_vm_state from)
+{
+    const uint64_t timeout_ns = vm->env.conf->timeout_ns;
+    int err = 0;
+
+    vm->timed_out = false;
+    if (timeout_ns && !vm->deadline)
+        err = ax_timer_create(vm->env.loop, vm_deadline, vm, &vm->deadline);
+    if (err)
+        return err;
+    if (timeout_ns)
+        ax_timer_arm(vm->deadline, timeout_ns, 0);
+    return from == AX_VM_STOPPED ? vm_relaunch(vm) : vm_launch(vm);
+}
+
+/* ---- creation ---- */
 
 int ax_vm_create(const struct ax_vm_env *env, struct ax_vm **out,
                  enum ax_blame *blame)
@@ -156,6 +286,7 @@ int ax_vm_create(const struct ax_vm_env *env, struct ax_vm **out,
         return -ENOMEM;
     vm->env = *env;
     vm->state = AX_VM_LOADING;
+    vm->refusal = "";
     vm->times.created = ax_clock_now_ns();
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->all_here, NULL);
@@ -178,10 +309,11 @@ void ax_vm_destroy(struct ax_vm *vm)
 {
     if (!vm)
         return;
-    if (vm->state == AX_VM_RUNNING || vm->state == AX_VM_SUSPENDED)
-        ax_vm_request_end(vm, AX_VM_END_STOP, 0);
+    vm_cancel_pin(vm);
+    ax_vm_request_end(vm, AX_VM_END_STOP, 0);
     ax_vm_unbuild(vm);
     ax_timer_destroy(vm->patience);
+    ax_timer_destroy(vm->deadline);
     ax_console_destroy(vm->console);
     ax_wake_destroy(vm->news);
     free(vm->crash);
@@ -193,47 +325,70 @@ void ax_vm_destroy(struct ax_vm *vm)
 
 /* ---- operations ---- */
 
-static int vm_transit(struct ax_vm *vm, enum ax_vm_op op)
+static int vm_refuse(struct ax_vm *vm, int err, const char *why)
+{
+    vm->refusal = why;
+    ax_log(vm->log, AX_LOG_WARN, "%s", why);
+    return err;
+}
+
+/* May op be done now? If so *next is where it leads. */
+static int vm_may(struct ax_vm *vm, enum ax_vm_op op, enum ax_vm_state *next)
 {
     const char *refusal;
-    int err = ax_vm_transition(vm->state, op, &vm->state, &refusal);
 
-    if (err)
-        ax_log(vm->log, AX_LOG_WARN, "%s", refusal);
-    return err;
+    vm->refusal = "";
+    vm_notice_end(vm);
+    if (ax_vm_transition(vm->state, op, next, &refusal))
+        return vm_refuse(vm, -EPERM, refusal);
+    if (op == AX_VM_OP_FORCE_STOP || op == AX_VM_OP_FORCE_DELETE)
+        vm_cancel_pin(vm);
+    if (vm->pin_cancel)
+        return vm_refuse(vm, -EBUSY,
+                         "VM is being dumped, wait for it to finish");
+    return 0;
 }
 
 int ax_vm_start(struct ax_vm *vm)
 {
-    bool stopped = vm->state == AX_VM_STOPPED;
-    int err = vm_transit(vm, AX_VM_OP_START);
+    enum ax_vm_state next;
+    int err = vm_may(vm, AX_VM_OP_START, &next);
 
-    if (err)
-        return err;
-    vm->final = false;
-    return stopped ? vm_relaunch(vm) : vm_launch(vm);
+    return err ? err : vm_start_from(vm, vm->state);
 }
 
-int ax_vm_restart(struct ax_vm *vm)
+/* Guest time, as devices and engine see it; every vCPU is held. */
+static void vm_time_stop(struct ax_vm *vm)
 {
-    const enum ax_vm_state from = vm->state;
-    int err = vm_transit(vm, AX_VM_OP_RESTART);
+    ax_clock_stop(&vm->clock);
+    if (vm->env.ops->time_stop)
+        vm->env.ops->time_stop(vm->engine);
+    for (unsigned i = 0; i < vm->device_count; i++)
+        ax_device_hold(vm->devices[i], true);
+}
 
-    if (err)
-        return err;
-    vm->final = false;
-    if (from == AX_VM_LOADED)
-        return vm_launch(vm);
-    if (from == AX_VM_STOPPED)
-        return vm_relaunch(vm);
-    vm->restart = true;
-    ax_vm_request_end(vm, AX_VM_END_STOP, 0);
-    return 0;
+static uint64_t vm_time_go(struct ax_vm *vm)
+{
+    uint64_t stood_ns;
+
+    if (vm->env.ops->time_go)
+        vm->env.ops->time_go(vm->engine);
+    stood_ns = ax_clock_go(&vm->clock);
+    for (unsigned i = 0; i < vm->device_count; i++)
+        ax_device_hold(vm->devices[i], false);
+    return stood_ns;
+}
+
+static void vm_run_on(struct ax_vm *vm, uint64_t stood_ns)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        ax_vcpu_resume(vm->vcpus[i], stood_ns);
 }
 
 int ax_vm_suspend(struct ax_vm *vm)
 {
-    int err = vm_transit(vm, AX_VM_OP_SUSPEND);
+    enum ax_vm_state next;
+    int err = vm_may(vm, AX_VM_OP_SUSPEND, &next);
 
     if (err)
         return err;
@@ -244,30 +399,24 @@ int ax_vm_suspend(struct ax_vm *vm)
             continue;
         ax_log(vm->log, AX_LOG_ERROR, "vcpu%u did not stop within %d ms", i,
                ARRIVAL_MS);
-        ax_vm_resume(vm);
+        vm_run_on(vm, 0);
         return -ETIMEDOUT;
     }
+    vm_time_stop(vm);
+    vm_set_state(vm, next);
     return 0;
 }
 
 int ax_vm_resume(struct ax_vm *vm)
 {
-    int err = vm_transit(vm, AX_VM_OP_RESUME);
+    enum ax_vm_state next;
+    int err = vm_may(vm, AX_VM_OP_RESUME, &next);
 
-    for (unsigned i = 0; !err && i < vm->vcpu_count; i++)
-        ax_vcpu_resume(vm->vcpus[i]);
-    return err;
-}
-
-int ax_vm_stop(struct ax_vm *vm)
-{
-    int err;
-
-    vm->final = true; /* also where it is stopping in order to restart */
-    err = vm_transit(vm, AX_VM_OP_STOP);
-    if (!err)
-        ax_vm_request_end(vm, AX_VM_END_STOP, 0);
-    return err;
+    if (err)
+        return err;
+    vm_run_on(vm, vm_time_go(vm));
+    vm_set_state(vm, next);
+    return 0;
 }
 
 static void vm_patience_ends(void *ctx, uint64_t count)
@@ -276,7 +425,7 @@ static void vm_patience_ends(void *ctx, uint64_t count)
 
     ax_log(vm->log, AX_LOG_WARN,
            "the guest has not powered off in time: it is stopped");
-    ax_vm_stop(vm);
+    ax_vm_request_end(vm, AX_VM_END_STOP, 0);
 }
 
 static bool vm_press_power_button(struct ax_vm *vm)
@@ -288,20 +437,150 @@ static bool vm_press_power_button(struct ax_vm *vm)
     return heard;
 }
 
-int ax_vm_shutdown(struct ax_vm *vm)
+/* Asks the guest to power off; false where that is no use. */
+static bool vm_ask(struct ax_vm *vm, enum ax_vm_state from, uint64_t timeout_ns)
 {
-    const uint64_t patience_ns = vm->env.conf->stop_timeout_ns;
-
-    if (vm->state != AX_VM_RUNNING || !patience_ns ||
-        !vm_press_power_button(vm))
-        return ax_vm_stop(vm);
-    vm->final = true;
-    if (!vm->patience &&
+    if (timeout_ns == AX_VM_PATIENCE)
+        timeout_ns = vm->env.conf->stop_timeout_ns;
+    if ((from != AX_VM_RUNNING && from != AX_VM_SUSPENDED) || !timeout_ns ||
         ax_timer_create(vm->env.loop, vm_patience_ends, vm, &vm->patience))
-        return ax_vm_stop(vm);
+        return false;
+    if (!vm_press_power_button(vm))
+        return false;
+    if (from == AX_VM_SUSPENDED)
+        vm_run_on(vm, vm_time_go(vm));
     ax_log(vm->log, AX_LOG_INFO, "the guest is asked to power off");
-    ax_timer_arm(vm->patience, patience_ns, 0);
+    ax_timer_arm(vm->patience, timeout_ns, 0);
+    return true;
+}
+
+/* Into Stopping: asked, or at once with no timeout_ns. */
+static void vm_stop_from(struct ax_vm *vm, enum ax_vm_state from,
+                         uint64_t timeout_ns)
+{
+    const bool asked = vm_ask(vm, from, timeout_ns);
+
+    vm_set_state(vm, AX_VM_STOPPING);
+    if (!asked)
+        ax_vm_request_end(vm, AX_VM_END_STOP, 0);
+}
+
+int ax_vm_stop(struct ax_vm *vm, uint64_t timeout_ns)
+{
+    enum ax_vm_state next;
+    int err = vm_may(vm, AX_VM_OP_STOP, &next);
+
+    if (err)
+        return err;
+    vm->final = true;
+    vm_stop_from(vm, vm->state, timeout_ns);
     return 0;
+}
+
+int ax_vm_force_stop(struct ax_vm *vm)
+{
+    enum ax_vm_state next;
+    int err = vm_may(vm, AX_VM_OP_FORCE_STOP, &next);
+
+    if (err)
+        return err;
+    vm->final = true;
+    vm_stop_from(vm, vm->state, 0);
+    return 0;
+}
+
+static int vm_restart(struct ax_vm *vm, enum ax_vm_op op, uint64_t timeout_ns)
+{
+    enum ax_vm_state next;
+    int err = vm_may(vm, op, &next);
+
+    if (err)
+        return err;
+    if (next == AX_VM_RUNNING)
+        return vm_start_from(vm, vm->state);
+    vm->restart = true;
+    vm_stop_from(vm, vm->state, timeout_ns);
+    return 0;
+}
+
+int ax_vm_restart(struct ax_vm *vm, uint64_t timeout_ns)
+{
+    return vm_restart(vm, AX_VM_OP_RESTART, timeout_ns);
+}
+
+int ax_vm_reset(struct ax_vm *vm)
+{
+    return vm_restart(vm, AX_VM_OP_RESET, 0);
+}
+
+void ax_vm_end_for_good(struct ax_vm *vm, bool force)
+{
+    const char *refusal;
+    enum ax_vm_state next;
+
+    vm_notice_end(vm);
+    vm->final = true;
+    vm_cancel_pin(vm);
+    if (ax_vm_transition(vm->state, force ? AX_VM_OP_FORCE_STOP : AX_VM_OP_STOP,
+                         &next, &refusal))
+        return;
+    vm_stop_from(vm, vm->state, force ? 0 : AX_VM_PATIENCE);
+}
+
+int ax_vm_may_delete(struct ax_vm *vm, bool force)
+{
+    enum ax_vm_state next;
+
+    return vm_may(vm, force ? AX_VM_OP_FORCE_DELETE : AX_VM_OP_DELETE, &next);
+}
+
+const char *ax_vm_refusal(const struct ax_vm *vm)
+{
+    return vm->refusal;
+}
+
+int ax_vm_pin(struct ax_vm *vm, void (*cancel)(void *ctx), void *ctx)
+{
+    vm->refusal = "";
+    vm_notice_end(vm);
+    if (vm->state != AX_VM_SUSPENDED && !vm->kept)
+        return vm_refuse(vm, -EPERM, "VM is not suspended, cannot dump");
+    if (vm->pin_cancel)
+        return vm_refuse(vm, -EBUSY,
+                         "VM is being dumped, wait for it to finish");
+    vm->pin_cancel = cancel;
+    vm->pin_ctx = ctx;
+    return 0;
+}
+
+void ax_vm_unpin(struct ax_vm *vm)
+{
+    vm->pin_cancel = NULL;
+    vm->pin_ctx = NULL;
+}
+
+static int vm_nmi(void *ctx, const struct ax_backend_ops *ops,
+                  struct ax_engine_vcpu *engine)
+{
+    return ops->vcpu_nmi(engine);
+}
+
+int ax_vm_nmi(struct ax_vm *vm)
+{
+    int err = 0;
+
+    vm->refusal = "";
+    vm_notice_end(vm);
+    if (vm->state != AX_VM_RUNNING)
+        return vm_refuse(vm, -EPERM, "VM is not running, cannot take an NMI");
+    if (!vm->env.ops->vcpu_nmi)
+        return -EOPNOTSUPP;
+    for (unsigned i = 0; !err && i < vm->vcpu_count; i++) {
+        err = ax_vcpu_call(vm->vcpus[i], vm_nmi, NULL, NMI_MS);
+        if (err == -EAGAIN || err == -ESRCH)
+            err = 0; /* it waits to be started, or is about to */
+    }
+    return err;
 }
 
 /* ---- looking at it ---- */
@@ -319,6 +598,11 @@ struct ax_vm_end ax_vm_end(struct ax_vm *vm)
     end = vm->end;
     pthread_mutex_unlock(&vm->lock);
     return end;
+}
+
+bool ax_vm_kept(const struct ax_vm *vm)
+{
+    return vm->kept;
 }
 
 struct ax_vm_times ax_vm_times(const struct ax_vm *vm)
@@ -366,4 +650,39 @@ uint64_t ax_vm_memory_size(const struct ax_vm *vm)
 unsigned ax_vm_starts(const struct ax_vm *vm)
 {
     return vm->starts;
+}
+
+const struct ax_memory *ax_vm_memory(const struct ax_vm *vm)
+{
+    return &vm->mem;
+}
+
+struct ax_console *ax_vm_console(const struct ax_vm *vm)
+{
+    return vm->console;
+}
+
+unsigned ax_vm_device_count(const struct ax_vm *vm)
+{
+    return vm->device_count;
+}
+
+const struct ax_device *ax_vm_device(const struct ax_vm *vm, unsigned index)
+{
+    return index < vm->device_count ? vm->devices[index] : NULL;
+}
+
+const struct ax_arch *ax_vm_arch(const struct ax_vm *vm)
+{
+    return vm->arch;
+}
+
+struct ax_log *ax_vm_log(const struct ax_vm *vm)
+{
+    return vm->log;
+}
+
+struct ax_loop *ax_vm_loop(const struct ax_vm *vm)
+{
+    return vm->env.loop;
 }

@@ -12,23 +12,26 @@
 #include "vmm/config.h"
 #include "vmm/lifecycle.h"
 
+struct ax_arch;
 struct ax_bus;
 struct ax_console;
 struct ax_device;
 struct ax_loop;
+struct ax_memory;
 struct ax_source;
 struct ax_vcpu;
 struct ax_vm;
 
 /* How a VM's life ended. */
 enum ax_vm_cause {
-    AX_VM_END_NONE,  /* it has not */
-    AX_VM_END_OFF,   /* the guest powered off */
-    AX_VM_END_RESET, /* the guest asked for a reset */
-    AX_VM_END_CRASH, /* triple fault, failed entry, panic */
-    AX_VM_END_EXIT,  /* the guest wrote its code to the debug-exit device */
-    AX_VM_END_STOP,  /* ax_vm_stop */
-    AX_VM_END_FAIL,  /* we failed */
+    AX_VM_END_NONE,    /* it has not */
+    AX_VM_END_OFF,     /* the guest powered off */
+    AX_VM_END_RESET,   /* the guest asked for a reset */
+    AX_VM_END_CRASH,   /* triple fault, failed entry, panic */
+    AX_VM_END_EXIT,    /* the guest wrote its code to the debug-exit device */
+    AX_VM_END_STOP,    /* stopped from outside */
+    AX_VM_END_TIMEOUT, /* debug.timeout has passed since it was started */
+    AX_VM_END_FAIL,    /* we failed */
 };
 
 struct ax_vm_end {
@@ -55,8 +58,12 @@ struct ax_vm_env {
     FILE *trace; /* one line per exit, NULL: none */
     void (*progress)(void *ctx, const char *what, uint64_t done,
                      uint64_t total); /* of loading large images; may be NULL */
-    void (*stopped)(void *ctx, struct ax_vm *vm);         /* reached Stopped */
     void (*escape)(void *ctx, struct ax_vm *vm, int key); /* Ctrl-a KEY */
+
+    /* ax_vm_state is new. Stopped is told only when no restart follows. */
+    void (*changed)(void *ctx, struct ax_vm *vm);
+    /* A life has ended, and ax_vm_end says how. */
+    void (*ended)(void *ctx, struct ax_vm *vm);
     void *ctx;
 };
 
@@ -78,38 +85,65 @@ int ax_vm_create(const struct ax_vm_env *env, struct ax_vm **out,
 void ax_vm_destroy(struct ax_vm *vm);
 
 /*
- * Loaded or Stopped -> Running. From Stopped everything but the console is made
- * anew: images are read again, memory is zeroed, devices and registers are as
- * at first. -EPERM after logging the refusal; else -errno after logging why.
+ * The operations of vmm/lifecycle.h. Each returns 0, -EPERM where the state
+ * refuses it, -EBUSY where the VM is pinned, both with ax_vm_refusal, or
+ * another -errno after logging why.
+ *
+ * start: from Stopped everything but the console is made anew: images are read
+ * again, memory is zeroed, devices and registers are as at first.
  */
 int ax_vm_start(struct ax_vm *vm);
 
-/*
- * The same from any state but Loading and Stopping; a VM that runs goes through
- * Stopping, without env.stopped. So does a guest's own power-off, reset or
- * crash where on_poweroff, on_reboot or on_crash of the configuration say so.
- */
-int ax_vm_restart(struct ax_vm *vm);
-
-/*
- * Running -> Suspended and back. suspend returns when every vCPU has arrived;
- * -ETIMEDOUT if one has not within five seconds (the VM then runs on).
- */
+/* When suspend returns every vCPU has arrived, and guest time stands still;
+ * -ETIMEDOUT if one has not within five seconds (the VM then runs on). */
 int ax_vm_suspend(struct ax_vm *vm);
 int ax_vm_resume(struct ax_vm *vm);
 
 /*
- * Asks a running guest to power off (x86: the ACPI power button). One that does
- * not listen, or has not done so within base.stop_timeout, is stopped. In any
- * other state as ax_vm_stop.
+ * stop: the guest is asked to power off (x86: the ACPI power button), resumed
+ * for that if need be. One that does not listen, or has not done so within
+ * timeout_ns (AX_VM_PATIENCE: base.stop_timeout), is forced. Both return in
+ * Stopping; Stopped follows when the last vCPU is out and the console's reader
+ * has had its time.
  */
-int ax_vm_shutdown(struct ax_vm *vm);
+#define AX_VM_PATIENCE UINT64_MAX
+int ax_vm_stop(struct ax_vm *vm, uint64_t timeout_ns);
+int ax_vm_force_stop(struct ax_vm *vm);
 
 /*
- * -> Stopping. env.stopped is called when the last vCPU is out. In Stopping it
- * is refused, yet a restart that was to follow does not.
+ * A VM that runs goes through Stopping and Loading, without telling of Stopped,
+ * to Running. So does a guest's own power-off, reset or crash where
+ * on_poweroff, on_reboot or on_crash of the configuration say so.
  */
-int ax_vm_stop(struct ax_vm *vm);
+int ax_vm_restart(struct ax_vm *vm, uint64_t timeout_ns);
+int ax_vm_reset(struct ax_vm *vm);
+
+/*
+ * Whatever it does now, it ends: as stop, or force_stop with force, yet where
+ * those refuse because it stops already, a restart that was to follow does not.
+ */
+void ax_vm_end_for_good(struct ax_vm *vm, bool force);
+
+/* May it be deleted now (with force: soon)? For the fleet, which does it. */
+int ax_vm_may_delete(struct ax_vm *vm, bool force);
+
+/* Why the last operation was refused; static text, "" if none was. */
+const char *ax_vm_refusal(const struct ax_vm *vm);
+
+/*
+ * Holds memory and registers as they are, for a dump: the VM must be Suspended
+ * or kept, otherwise -EPERM. Until ax_vm_unpin operations give -EBUSY, but for
+ * forced ones and destruction, which call cancel first: it must not return
+ * before the user is gone and has called ax_vm_unpin.
+ */
+int ax_vm_pin(struct ax_vm *vm, void (*cancel)(void *ctx), void *ctx);
+void ax_vm_unpin(struct ax_vm *vm);
+
+/* Stopped, yet with memory, devices and vCPUs as they were (on_* = "keep"). */
+bool ax_vm_kept(const struct ax_vm *vm);
+
+/* An NMI for every vCPU. -EPERM unless it runs, -EOPNOTSUPP, -ETIMEDOUT. */
+int ax_vm_nmi(struct ax_vm *vm);
 
 enum ax_vm_state ax_vm_state(const struct ax_vm *vm);
 struct ax_vm_end ax_vm_end(struct ax_vm *vm);
@@ -121,5 +155,14 @@ struct ax_vcpu *ax_vm_vcpu(const struct ax_vm *vm, unsigned id);
 const struct ax_bus *ax_vm_bus(const struct ax_vm *vm, enum ax_space space);
 unsigned ax_vm_starts(const struct ax_vm *vm); /* how often it was started */
 uint64_t ax_vm_memory_size(const struct ax_vm *vm); /* bytes of guest RAM */
+
+/* Of the current life; of the last one, its memory zeroed, when Stopped. */
+const struct ax_memory *ax_vm_memory(const struct ax_vm *vm);
+struct ax_console *ax_vm_console(const struct ax_vm *vm);
+unsigned ax_vm_device_count(const struct ax_vm *vm);
+const struct ax_device *ax_vm_device(const struct ax_vm *vm, unsigned index);
+const struct ax_arch *ax_vm_arch(const struct ax_vm *vm);
+struct ax_log *ax_vm_log(const struct ax_vm *vm);
+struct ax_loop *ax_vm_loop(const struct ax_vm *vm);
 
 #endif

@@ -82,7 +82,7 @@ static bool vm_rendezvous(void *ctx)
         pthread_cond_broadcast(&vm->all_here);
     while (vm->here < vm->vcpu_count && !vm->cancelled)
         pthread_cond_wait(&vm->all_here, &vm->lock);
-    go = !vm->cancelled;
+    go = vm->here == vm->vcpu_count; /* also where it has crashed since */
     pthread_mutex_unlock(&vm->lock);
     return go;
 }
@@ -114,6 +114,13 @@ static void vm_crashed(void *ctx, struct ax_vcpu *vcpu,
     }
     pthread_mutex_unlock(&vm->lock);
     free(report);
+}
+
+static void vm_held(void *ctx, struct ax_vcpu *vcpu)
+{
+    struct ax_vm *vm = ctx;
+
+    ax_loop_wake(vm->news);
 }
 
 static void vm_gone(void *ctx, struct ax_vcpu *vcpu)
@@ -245,6 +252,7 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
         .power = {.request = vm_power, .ctx = vm},
         .apic = {.route = vm_msi_route, .send = vm_msi_send, .ctx = vm},
         .console = vm->console,
+        .clock = &vm->clock,
         .mem = &vm->mem,
         .loop = vm->env.loop,
         .log = vm->log,
@@ -305,6 +313,7 @@ static int vm_build_vcpus(struct ax_vm *vm)
         .prepare = vm_prepare,
         .rendezvous = vm_rendezvous,
         .crashed = vm_crashed,
+        .held = vm_held,
         .gone = vm_gone,
         .ctx = vm,
     };
@@ -364,12 +373,13 @@ int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame)
 
 void ax_vm_unbuild(struct ax_vm *vm)
 {
-    while (vm->vcpu_count > 0) {
-        struct ax_vcpu *vcpu = vm->vcpus[--vm->vcpu_count];
-
-        ax_vcpu_join(vcpu);
-        ax_vcpu_destroy(vcpu);
-    }
+    /* A thread may still look at the others: all are joined before one goes. */
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        ax_vcpu_stop(vm->vcpus[i]);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        ax_vcpu_join(vm->vcpus[i]);
+    while (vm->vcpu_count > 0)
+        ax_vcpu_destroy(vm->vcpus[--vm->vcpu_count]);
     /* The irqchip goes last: the others may still pull their lines. */
     while (vm->device_count > 0) {
         struct ax_device *dev = vm->devices[--vm->device_count];
@@ -379,6 +389,9 @@ void ax_vm_unbuild(struct ax_vm *vm)
     }
     ax_device_destroy(vm->irqchip);
     vm->irqchip = NULL;
+    /* Statistics look at them also where no new build follows. */
+    for (int space = 0; space < AX_SPACES; space++)
+        ax_bus_init(&vm->buses[space], (enum ax_space)space);
     if (vm->engine)
         vm->env.ops->vm_destroy(vm->engine);
     vm->engine = NULL;

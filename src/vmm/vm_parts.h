@@ -7,6 +7,7 @@
 
 #include "arch/arch.h"
 #include "devices/bus.h"
+#include "devices/guestclock.h"
 #include "vmm/vm.h"
 
 #include <pthread.h>
@@ -20,10 +21,19 @@ struct ax_vm {
     struct ax_start start;
     enum ax_vm_state state;
     struct ax_vm_times times;
-    unsigned starts; /* how often it was started */
-    bool restart;    /* asked for while it runs: Stopped is not the end */
+    const char *refusal;       /* of the last operation; static text */
+    unsigned starts;           /* how often it was started */
+    bool restart;              /* when it has stopped, it starts again */
+    bool final;                /* when it has stopped, no policy counts */
+    bool noticed;              /* the end is known to the loop */
+    bool draining;             /* the console writes its last output */
+    bool kept;                 /* Stopped, but as it was */
+    bool timed_out;            /* debug.timeout has passed */
+    struct ax_timer *deadline; /* ... of debug.timeout */
     struct ax_timer *patience; /* until a guest asked to power off is forced */
-    bool final;                /* stopped from outside: no policy restarts it */
+    void (*pin_cancel)(void *ctx); /* NULL: not pinned */
+    void *pin_ctx;
+    struct ax_clock clock; /* guest time */
 
     struct ax_engine_vm *engine;
     struct ax_memory mem;
@@ -48,7 +58,7 @@ struct ax_vm {
 
 /*
  * Any thread: the VM shall end for this cause. The first cause wins. Stops
- * every vCPU; waits for none.
+ * every vCPU, or has it hold where that is the policy; waits for none.
  */
 void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code);
 

@@ -77,7 +77,9 @@ usage_errors() {
         run 2 "$axvm" --set nonsense x.toml && said "TABLE.KEY=VALUE" &&
         run 2 "$axvm" --console tty --demo && said "tty" &&
         run 2 "$axvm" check && said "at least one" &&
-        run 2 "$axvm" a.toml b.toml && said "b.toml" &&
+        run 2 "$axvm" a.toml b.toml && said "a.toml" "b.toml" &&
+        run 2 "$axvm" --console file:x a.toml b.toml && said "several" &&
+        run 2 "$axvm" --shell --control none && said "control socket" &&
         run 2 "$axvm" --demo a.toml && said "a.toml"
 }
 missing_file() {
@@ -267,7 +269,7 @@ reader_leaves() {
 }
 signals() {
     local sig pid
-    for sig in INT TERM HUP; do
+    for sig in INT TERM; do
         "$axvm" --timeout 50 "$guests/spin.toml" >"$out" 2>"$err" </dev/null &
         pid=$!
         # Until it runs, the signal would meet a process that is no VM yet.
@@ -324,7 +326,7 @@ kvm_case "full disks" full_disk
 kvm_case "the console in a file" console_file
 kvm_case "closed descriptors" closed_descriptors
 kvm_case "a reader that leaves" reader_leaves
-kvm_case "SIGINT, SIGTERM and SIGHUP end the guest" signals
+kvm_case "SIGINT and SIGTERM end the guest" signals
 kvm_case "a signal presses the power button" asked_to_power_off
 kvm_case "a guest deaf to it ends, too" deaf_to_the_button
 kvm_case "the guest's own status" debug_exit

@@ -15,7 +15,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 enum { CODE = 0x1000, PORT = 0x5f0 };
@@ -57,6 +60,66 @@ PROGRAM(code_rep, "mov $0x5f0, %dx\n"
                   "jmp .");
 PROGRAM(code_spin, "jmp .");
 PROGRAM(code_halt, "cli\nhlt\njmp .");
+/* A vector 2 that tells of itself; sleeps with interrupts off. */
+PROGRAM(code_nmi, "xor %ax, %ax\n"
+                  "mov %ax, %ds\n"
+                  "mov %ax, %ss\n"
+                  "mov $0x8000, %sp\n"
+                  "cli\n"
+                  "movl $0x1000 + nmi_taken - code_nmi, 8\n"
+                  "mov $0x5f0, %dx\n"
+                  "out %al, %dx\n"
+                  "0: hlt\n"
+                  "jmp 0b\n"
+                  "nmi_taken: mov $0x4e, %al\n"
+                  "out %al, %dx\n"
+                  "iret");
+/* The TSC, low word first, over and over. */
+PROGRAM(code_tsc, "0: rdtsc\n"
+                  "mov %edx, %ebx\n"
+                  "mov $0x5f0, %dx\n"
+                  "out %eax, %dx\n"
+                  "mov %ebx, %eax\n"
+                  "out %eax, %dx\n"
+                  "jmp 0b");
+/* kvmclock's page at 0x4000 (MSR_KVM_SYSTEM_TIME_NEW), then exits. */
+PROGRAM(code_kvmclock, "mov $0x4b564d01, %ecx\n"
+                       "mov $0x4001, %eax\n"
+                       "xor %edx, %edx\n"
+                       "wrmsr\n"
+                       "mov $0x5f0, %dx\n"
+                       "0: out %al, %dx\n"
+                       "jmp 0b");
+/* IRQ 0 at 1 kHz through the 8259 at vector 0x20; each tick tells of itself. */
+PROGRAM(code_ticks, "xor %ax, %ax\n"
+                    "mov %ax, %ds\n"
+                    "mov %ax, %ss\n"
+                    "mov $0x8000, %sp\n"
+                    "movl $0x1000 + tick_taken - code_ticks, 0x80\n"
+                    "mov $0x11, %al\n"
+                    "out %al, $0x20\n"
+                    "mov $0x20, %al\n"
+                    "out %al, $0x21\n"
+                    "mov $0x04, %al\n"
+                    "out %al, $0x21\n"
+                    "mov $0x01, %al\n"
+                    "out %al, $0x21\n"
+                    "mov $0xfe, %al\n"
+                    "out %al, $0x21\n"
+                    "mov $0x34, %al\n"
+                    "out %al, $0x43\n"
+                    "mov $1193 & 0xff, %al\n"
+                    "out %al, $0x40\n"
+                    "mov $1193 >> 8, %al\n"
+                    "out %al, $0x40\n"
+                    "mov $0x5f0, %dx\n"
+                    "sti\n"
+                    "0: hlt\n"
+                    "jmp 0b\n"
+                    "tick_taken: out %al, %dx\n"
+                    "mov $0x20, %al\n"
+                    "out %al, $0x20\n"
+                    "iret");
 PROGRAM(code_dead, "lidt 0x3000\n"
                    "mov %cr0, %eax\n"
                    "or $1, %al\n"
@@ -107,6 +170,16 @@ static const struct ax_fake_step steps_spin[] = {
     {.op = AX_FAKE_SPIN}, {.op = AX_FAKE_LOOP, .target = CODE}};
 static const struct ax_fake_step steps_halt[] = {
     {.op = AX_FAKE_SLEEP}, {.op = AX_FAKE_LOOP, .target = CODE}};
+static const struct ax_fake_step steps_nmi[] = {
+    {IO(AX_EXIT_IO_WRITE, 1)},
+    {.op = AX_FAKE_NMI},
+    {.exit = {.kind = AX_EXIT_IO_WRITE,
+              .access = {PORT, 'N', 1, true, AX_SPACE_PORT}}},
+    {.op = AX_FAKE_LOOP, .target = CODE + sizeof(struct ax_fake_step)},
+};
+/* The fake engine has no clocks: programs of KVM's CPU alone. */
+static const struct ax_fake_step steps_tsc[1], steps_kvmclock[1],
+    steps_ticks[1];
 static const struct ax_fake_step steps_dead[] = {
     {.exit = {.kind = AX_EXIT_SYSTEM_DOWN,
               .power = {.event = AX_POWER_CRASH}}}};
@@ -362,6 +435,23 @@ EACH_ENGINE(a_halted_guest_shows_blocked)
     machine_destroy(&m);
 }
 
+/* As when another process of this user has taken all that may be queued. */
+EACH_ENGINE(a_kick_needs_no_place_in_the_queue_of_signals)
+{
+    const struct rlimit none = {0, 0};
+    struct machine m;
+    struct kicker k = {.m = &m};
+    pthread_t thread;
+
+    cr_assert_eq(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+    machine_create(&m, ops, USE(halt), AX_IRQCHIP_KERNEL);
+    cr_assert_eq(pthread_create(&thread, NULL, blocked_thread, &k), 0);
+    cr_assert_eq(ops->vcpu_run(m.vcpu, &m.ex), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(m.ex.kind, AX_EXIT_NOTHING);
+    machine_destroy(&m);
+}
+
 EACH_ENGINE(a_dead_guest_is_a_crash)
 {
     struct machine m;
@@ -393,6 +483,228 @@ EACH_ENGINE(registers_keep_what_is_set)
     cr_assert_eq(val, 0x1122334455660000ULL + AX_X86_R15);
     cr_assert_eq(ops->reg_get(m.vcpu, 0xffff, &val), -EINVAL);
     cr_assert_eq(ops->reg_set(m.vcpu, 0xffff, 1), -EINVAL);
+    machine_destroy(&m);
+}
+
+/* ---- guest time that stands still: optional ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void need_time(const struct ax_backend_ops *ops)
+{
+    if (!ops->time_stop || !ops->time_go || !ops->vcpu_time_go)
+        cr_skip_test("the engine '%s' cannot stop guest time", ops->name);
+}
+
+static void need_clocks(const struct ax_backend_ops *ops)
+{
+    need_time(ops);
+    if (ops == &ax_fake)
+        cr_skip_test("the engine '%s' has no clocks to look at", ops->name);
+}
+
+/* How long guest time stood at least, in the host's nanoseconds. */
+static uint64_t stand_still(struct machine *m, uint64_t ns)
+{
+    uint64_t began, stood;
+
+    cr_assert_eq(m->ops->time_stop(m->vm), 0);
+    began = now_ns();
+    do {
+        sched_yield();
+        stood = now_ns() - began;
+    } while (stood < ns);
+    cr_assert_eq(m->ops->time_go(m->vm), 0);
+    cr_assert_eq(m->ops->vcpu_time_go(m->vcpu, stood), 0);
+    return stood;
+}
+
+EACH_ENGINE(a_guest_runs_on_after_time_stood_still)
+{
+    struct machine m;
+
+    need_time(ops);
+    machine_create(&m, ops, USE(echo), AX_IRQCHIP_KERNEL);
+    expect_access(&m, AX_EXIT_IO_READ, PORT, 1);
+    stand_still(&m, 0);
+    m.ex.answer = 0x77; /* of the access that was under way */
+    expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    cr_assert_eq(m.ex.access.data, 0x77);
+    stand_still(&m, 0);
+    expect_access(&m, AX_EXIT_IO_READ, PORT, 2);
+    machine_destroy(&m);
+}
+
+EACH_ENGINE(time_stands_still_before_the_first_instruction)
+{
+    struct machine m;
+
+    need_time(ops);
+    machine_create(&m, ops, USE(echo), AX_IRQCHIP_NONE);
+    stand_still(&m, 0);
+    expect_access(&m, AX_EXIT_IO_READ, PORT, 1);
+    machine_destroy(&m);
+}
+
+static uint64_t guest_tsc(struct machine *m)
+{
+    uint64_t tsc;
+
+    expect_access(m, AX_EXIT_IO_WRITE, PORT, 4);
+    tsc = m->ex.access.data;
+    expect_access(m, AX_EXIT_IO_WRITE, PORT, 4);
+    return tsc | m->ex.access.data << 32;
+}
+
+/*
+ * Engines begin a guest's TSC at 0. One that shows it the host's cannot turn it
+ * back, whatever it is told: so do software KVMs.
+ */
+static void need_own_tsc(struct machine *m)
+{
+    const uint64_t before = __builtin_ia32_rdtsc(), tsc = guest_tsc(m);
+
+    if (tsc < before || tsc > __builtin_ia32_rdtsc())
+        return;
+    machine_destroy(m);
+    cr_skip_test("the guest sees the host's TSC here");
+}
+
+/* Linux 5.16 brought KVM_VCPU_TSC_OFFSET. */
+static void need_tsc_offset(void)
+{
+    struct utsname host;
+    unsigned major, minor;
+
+    cr_assert_eq(uname(&host), 0);
+    cr_assert_eq(sscanf(host.release, "%u.%u", &major, &minor), 2);
+    if (major < 5 || (major == 5 && minor < 16))
+        cr_skip_test("Linux %s cannot turn back a TSC", host.release);
+}
+
+/* What the guest has counted leaves room for what the host counted meanwhile.
+ */
+EACH_ENGINE(the_tsc_stands_still)
+{
+    enum { STOPS = 3, CYCLES = 100000000 };
+    struct machine m;
+    uint64_t began, first, last, spent, stood = 0;
+
+    need_clocks(ops);
+    need_tsc_offset();
+    machine_create(&m, ops, USE(tsc), AX_IRQCHIP_KERNEL);
+    need_own_tsc(&m);
+    began = __builtin_ia32_rdtsc();
+    first = last = guest_tsc(&m);
+    for (int i = 0; i < STOPS; i++) {
+        uint64_t tsc, stop;
+
+        cr_assert_eq(ops->time_stop(m.vm), 0);
+        stop = __builtin_ia32_rdtsc();
+        while (__builtin_ia32_rdtsc() - stop < CYCLES)
+            sched_yield();
+        stood += __builtin_ia32_rdtsc() - stop;
+        cr_assert_eq(ops->time_go(m.vm), 0);
+        cr_assert_eq(ops->vcpu_time_go(m.vcpu, 1), 0);
+        tsc = guest_tsc(&m);
+        cr_assert_gt(tsc, last, "it went backwards");
+        last = tsc;
+    }
+    spent = __builtin_ia32_rdtsc() - began;
+    cr_assert_leq(last - first, spent - stood + spent / 1000,
+                  "%lu cycles of %lu, %lu of them stopped", last - first, spent,
+                  stood);
+    machine_destroy(&m);
+}
+
+/* Linux's Documentation/virt/kvm/x86/msr.rst: struct pvclock_vcpu_time_info. */
+struct kvmclock {
+    uint32_t version, pad;
+    uint64_t tsc, ns;
+    uint32_t mul;
+    int8_t shift;
+    uint8_t flags;
+    uint8_t pads[2];
+};
+
+enum { KVMCLOCK_STOPPED = 2 };
+
+EACH_ENGINE(kvmclock_stands_still)
+{
+    struct machine m;
+    const volatile struct kvmclock *page;
+    uint64_t first, began, spent, stood;
+
+    need_clocks(ops);
+    machine_create(&m, ops, USE(kvmclock), AX_IRQCHIP_KERNEL);
+    page = ax_memory_at(&m.mem, 0x4000, sizeof(*page), AX_PROT_READ);
+    began = now_ns();
+    expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    cr_assert(page->version, "the engine has written nothing");
+    cr_assert_not(page->flags & KVMCLOCK_STOPPED);
+    first = page->ns;
+    stood = stand_still(&m, 100000000);
+    expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    spent = now_ns() - began;
+    cr_assert_geq(page->ns, first, "it went backwards");
+    cr_assert_leq(page->ns - first, spent - stood + spent / 1000,
+                  "%lu ns of %lu, %lu of them stopped", page->ns - first, spent,
+                  stood);
+    cr_assert(page->flags & KVMCLOCK_STOPPED, "the guest was not told");
+    machine_destroy(&m);
+}
+
+/*
+ * Bounded from one side alone: a busy host only makes the ticks slower. Owed
+ * ones would come as fast as the guest takes them.
+ */
+EACH_ENGINE(no_ticks_are_owed_for_the_time_that_stood_still)
+{
+    enum { HZ = 1000, TICKS = 200, SLACK = 50 };
+    struct machine m;
+    uint64_t began;
+
+    need_clocks(ops);
+    machine_create(&m, ops, USE(ticks), AX_IRQCHIP_KERNEL);
+    for (int i = 0; i < 10; i++)
+        expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    stand_still(&m, 1000000000);
+    began = now_ns();
+    for (int i = 0; i < TICKS; i++)
+        expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    cr_assert_gt(now_ns() - began, (TICKS - SLACK) * (1000000000ULL / HZ));
+    machine_destroy(&m);
+}
+
+/* ---- NMI: optional ---- */
+
+EACH_ENGINE(an_nmi_wakes_a_halted_guest)
+{
+    struct machine m;
+    struct kicker k = {.m = &m};
+    pthread_t thread;
+
+    if (!ops->vcpu_nmi)
+        cr_skip_test("the engine '%s' has no NMI", ops->name);
+    machine_create(&m, ops, USE(nmi), AX_IRQCHIP_KERNEL);
+    expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    for (int i = 0; i < 3; i++) {
+        atomic_store(&k.done, false);
+        cr_assert_eq(pthread_create(&thread, NULL, blocked_thread, &k), 0);
+        cr_assert_eq(ops->vcpu_run(m.vcpu, &m.ex), 0);
+        pthread_join(thread, NULL);
+        cr_assert(atomic_load(&k.done), "never seen blocked");
+        cr_assert_eq(m.ex.kind, AX_EXIT_NOTHING);
+        cr_assert_eq(ops->vcpu_nmi(m.vcpu), 0);
+        expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+        cr_assert_eq(m.ex.access.data, 'N');
+    }
     machine_destroy(&m);
 }
 
@@ -440,4 +752,31 @@ EACH_ENGINE(destroying_nothing_is_fine)
 {
     ops->vcpu_destroy(NULL);
     ops->vm_destroy(NULL);
+}
+
+/* ---- what tests of the VM rely on in the fake engine alone ---- */
+
+Test(fake, counts_what_it_is_told_and_refuses_the_wrong_order)
+{
+    struct machine m;
+
+    machine_create(&m, &ax_fake, USE(spin), AX_IRQCHIP_NONE);
+    cr_assert_eq(ax_fake.time_go(m.vm), -EINVAL, "it goes");
+    cr_assert_eq(ax_fake.time_stop(m.vm), 0);
+    cr_assert_eq(ax_fake.time_stop(m.vm), -EBUSY, "it stands");
+    cr_assert_eq(ax_fake.vcpu_run(m.vcpu, &m.ex), -EBUSY, "time stands");
+    cr_assert_eq(ax_fake.vcpu_time_go(m.vcpu, 5), -EBUSY);
+    cr_assert_eq(ax_fake.time_go(m.vm), 0);
+    cr_assert_eq(ax_fake.vcpu_run(m.vcpu, &m.ex), -EBUSY, "not told");
+    cr_assert_eq(ax_fake_vcpu_time_goes(m.vm, 0), 0);
+    cr_assert_eq(ax_fake.vcpu_time_go(m.vcpu, 5), 0);
+    ax_fake.vcpu_kick(m.vcpu);
+    cr_assert_eq(ax_fake.vcpu_run(m.vcpu, &m.ex), 0);
+    cr_assert_eq(ax_fake_time_stops(m.vm), 1);
+    cr_assert_eq(ax_fake_time_goes(m.vm), 1);
+    cr_assert_eq(ax_fake_vcpu_time_goes(m.vm, 0), 1);
+    cr_assert_eq(ax_fake_stopped_ns(m.vm, 0), 5);
+    cr_assert_eq(ax_fake.vcpu_nmi(m.vcpu), 0);
+    cr_assert_eq(ax_fake_nmis(m.vm, 0), 1);
+    machine_destroy(&m);
 }

@@ -19,7 +19,13 @@ struct ax_engine_vm {
     unsigned region_count;
     bool sealed;
     atomic_bool lines[LINES];
-    atomic_ullong sipi; /* where the other vCPUs begin; 0: not yet */
+    atomic_bool stands; /* guest time */
+    atomic_uint stops, goes;
+    struct {
+        atomic_uint time_goes, nmis;
+        atomic_ullong stopped_ns;
+    } told[AX_CPUS_MAX]; /* outlives the vCPUs */
+    atomic_ullong sipi;  /* where the other vCPUs begin; 0: not yet */
     pthread_mutex_t lock;
     struct ax_engine_vcpu *vcpus[AX_CPUS_MAX];
 };
@@ -31,7 +37,9 @@ struct ax_engine_vcpu {
     pthread_mutex_t lock;
     pthread_cond_t kicked;
     bool kick;
-    atomic_bool blocked;
+    bool nmi;
+    atomic_bool blocked, inside;
+    atomic_bool stale; /* time has stood since it was told that it goes */
 };
 
 static atomic_uint alive;
@@ -44,6 +52,31 @@ unsigned ax_fake_alive(void)
 bool ax_fake_line(struct ax_engine_vm *vm, unsigned line)
 {
     return line < LINES && atomic_load(&vm->lines[line]);
+}
+
+unsigned ax_fake_time_stops(struct ax_engine_vm *vm)
+{
+    return atomic_load(&vm->stops);
+}
+
+unsigned ax_fake_time_goes(struct ax_engine_vm *vm)
+{
+    return atomic_load(&vm->goes);
+}
+
+unsigned ax_fake_vcpu_time_goes(struct ax_engine_vm *vm, unsigned id)
+{
+    return atomic_load(&vm->told[id].time_goes);
+}
+
+uint64_t ax_fake_stopped_ns(struct ax_engine_vm *vm, unsigned id)
+{
+    return atomic_load(&vm->told[id].stopped_ns);
+}
+
+unsigned ax_fake_nmis(struct ax_engine_vm *vm, unsigned id)
+{
+    return atomic_load(&vm->told[id].nmis);
 }
 
 static int fake_probe(ax_backend_fact *fact, void *ctx)
@@ -157,6 +190,18 @@ static const struct ax_fake_step *fake_fetch(struct ax_engine_vcpu *vcpu)
     return NULL;
 }
 
+/* Is there an NMI? It is taken. */
+static bool fake_take_nmi(struct ax_engine_vcpu *vcpu)
+{
+    bool nmi;
+
+    pthread_mutex_lock(&vcpu->lock);
+    nmi = vcpu->nmi;
+    vcpu->nmi = false;
+    pthread_mutex_unlock(&vcpu->lock);
+    return nmi;
+}
+
 static bool fake_take_kick(struct ax_engine_vcpu *vcpu, bool wait, bool blocked)
 {
     bool kick;
@@ -193,7 +238,7 @@ static void fake_start_others(struct ax_engine_vcpu *self, uint64_t entry)
     pthread_mutex_unlock(&vm->lock);
 }
 
-static int fake_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
+static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     uint64_t answer = ex->answer;
 
@@ -225,6 +270,12 @@ static int fake_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
         case AX_FAKE_SLEEP:
             fake_take_kick(vcpu, true, step->op == AX_FAKE_SLEEP);
             return 0;
+        case AX_FAKE_NMI:
+            if (fake_take_nmi(vcpu))
+                break;
+            vcpu->regs[AX_FAKE_PC] -= sizeof(*step);
+            fake_take_kick(vcpu, true, true);
+            return 0;
         case AX_FAKE_LOOP:
             vcpu->regs[AX_FAKE_PC] = step->target;
             break;
@@ -237,9 +288,67 @@ static int fake_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
     }
 }
 
+static int fake_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
+{
+    int err;
+
+    atomic_store(&vcpu->inside, true);
+    err = atomic_load(&vcpu->vm->stands) || atomic_load(&vcpu->stale)
+              ? -EBUSY
+              : fake_vcpu_replay(vcpu, ex);
+    atomic_store(&vcpu->inside, false);
+    return err;
+}
+
 static bool fake_vcpu_blocked(struct ax_engine_vcpu *vcpu)
 {
     return atomic_load(&vcpu->blocked);
+}
+
+static int fake_time_stop(struct ax_engine_vm *vm)
+{
+    int err = atomic_exchange(&vm->stands, true) ? -EBUSY : 0;
+
+    pthread_mutex_lock(&vm->lock);
+    for (unsigned i = 0; !err && i < AX_CPUS_MAX; i++) {
+        if (!vm->vcpus[i])
+            continue;
+        atomic_store(&vm->vcpus[i]->stale, true);
+        if (atomic_load(&vm->vcpus[i]->inside))
+            err = -EBUSY;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    atomic_fetch_add(&vm->stops, !err);
+    return err;
+}
+
+static int fake_time_go(struct ax_engine_vm *vm)
+{
+    if (!atomic_exchange(&vm->stands, false))
+        return -EINVAL;
+    atomic_fetch_add(&vm->goes, 1);
+    return 0;
+}
+
+static int fake_vcpu_time_go(struct ax_engine_vcpu *vcpu, uint64_t stopped_ns)
+{
+    if (atomic_load(&vcpu->vm->stands))
+        return -EBUSY;
+    atomic_store(&vcpu->stale, false);
+    atomic_store(&vcpu->vm->told[vcpu->id].stopped_ns, stopped_ns);
+    atomic_fetch_add(&vcpu->vm->told[vcpu->id].time_goes, 1);
+    return 0;
+}
+
+static int fake_vcpu_nmi(struct ax_engine_vcpu *vcpu)
+{
+    if (!vcpu->regs[AX_FAKE_PC] && !atomic_load(&vcpu->vm->sipi))
+        return -EAGAIN;
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->nmi = true;
+    pthread_mutex_unlock(&vcpu->lock);
+    atomic_fetch_add(&vcpu->vm->told[vcpu->id].nmis, 1);
+    return 0;
 }
 
 static int fake_msi_send(struct ax_engine_vm *vm, uint64_t address,
@@ -269,6 +378,10 @@ const struct ax_backend_ops ax_fake = {
     .vcpu_run = fake_vcpu_run,
     .vcpu_kick = fake_vcpu_kick,
     .vcpu_blocked = fake_vcpu_blocked,
+    .time_stop = fake_time_stop,
+    .time_go = fake_time_go,
+    .vcpu_time_go = fake_vcpu_time_go,
+    .vcpu_nmi = fake_vcpu_nmi,
     .msi_send = fake_msi_send,
     .msi_route = fake_msi_route,
 };

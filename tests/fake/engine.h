@@ -15,6 +15,8 @@ enum ax_fake_op {
     AX_FAKE_EXIT,  /* come out with .exit */
     AX_FAKE_SPIN,  /* stay inside until kicked, then go on with the next step */
     AX_FAKE_SLEEP, /* the same, but blocked as in HLT */
+    AX_FAKE_NMI,   /* blocked as in HLT until an NMI comes: a kick comes out,
+                      and the next entry waits on */
     AX_FAKE_LOOP,  /* back to the step at .target */
     AX_FAKE_ERROR, /* vcpu_run returns .target as an error code */
     AX_FAKE_START, /* the other vCPUs begin at .target, as after a SIPI */
@@ -34,6 +36,21 @@ extern const struct ax_backend_ops ax_fake;
 
 /* What irq_line was told last for a line; any thread. */
 bool ax_fake_line(struct ax_engine_vm *vm, unsigned line);
+
+/*
+ * How often guest time was stopped and let go, a vCPU told that it goes, and an
+ * NMI sent to it; any thread. The engine refuses what the contract forbids: to
+ * stop time while a vCPU is inside vcpu_run, or twice (-EBUSY); to let it go
+ * when it goes (-EINVAL); to run a vCPU while it stands, or one that was not
+ * told yet (-EBUSY).
+ */
+unsigned ax_fake_time_stops(struct ax_engine_vm *vm);
+unsigned ax_fake_time_goes(struct ax_engine_vm *vm);
+unsigned ax_fake_vcpu_time_goes(struct ax_engine_vm *vm, unsigned id);
+unsigned ax_fake_nmis(struct ax_engine_vm *vm, unsigned id);
+
+/* The stopped_ns that came with the last vcpu_time_go, 0 before it. */
+uint64_t ax_fake_stopped_ns(struct ax_engine_vm *vm, unsigned id);
 
 /* vCPUs that exist, over all VMs: 0 when nothing leaked. */
 unsigned ax_fake_alive(void);

@@ -25,10 +25,12 @@ static void guest_report(void *ctx, enum ax_severity severity, const char *text)
     fputs(text, stderr);
 }
 
-static void guest_stopped(void *ctx, struct ax_vm *vm)
+static void guest_changed(void *ctx, struct ax_vm *vm)
 {
     struct ax_fake_guest *guest = ctx;
 
+    if (ax_vm_state(vm) != AX_VM_STOPPED)
+        return;
     guest->stopped = true;
     ax_loop_stop(guest->loop);
 }
@@ -39,7 +41,7 @@ void ax_fake_guest_create(struct ax_fake_guest *guest, struct ax_loop *loop,
 {
     struct ax_config_source src = {.file = "fake.toml", .report = guest_report};
     struct ax_vm_env env = {
-        .ops = &ax_fake, .stopped = guest_stopped, .ctx = guest};
+        .ops = &ax_fake, .changed = guest_changed, .ctx = guest};
     enum ax_blame blame;
     char text[512];
     FILE *f;

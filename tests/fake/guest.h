@@ -19,7 +19,7 @@ struct ax_fake_guest {
     struct ax_loop *loop; /* owned */
     struct ax_config *conf;
     struct ax_vm *vm;
-    bool stopped; /* env.stopped was called; the loop was told to stop */
+    bool stopped; /* it was told of Stopped; so was the loop, to stop */
     char image[64];
 };
 

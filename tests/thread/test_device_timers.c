@@ -1,9 +1,11 @@
 /*
  * test_device_timers.c - vCPU threads program the PIT, its speaker port and the
- * RTC through a bus while the loop thread delivers their timers. For TSan: the
- * assertions are that interrupts arrive and that it ends.
+ * RTC through a bus while the loop thread delivers their timers, stops guest
+ * time and lets it go. For TSan: the assertions are that interrupts arrive and
+ * that it ends.
  */
 #include "devices/bus.h"
+#include "devices/guestclock.h"
 #include "devices/loop.h"
 #include "devices/registry.h"
 
@@ -17,6 +19,8 @@ struct test {
     struct ax_bus bus;
     struct ax_loop *loop;
     struct ax_timer *ticker;
+    struct ax_clock guest;
+    struct ax_device *pit;
     atomic_uint irqs;
     atomic_bool done;
     unsigned ticks;
@@ -63,11 +67,22 @@ static void *vcpu(void *ctx)
     return NULL;
 }
 
+static void hold(struct test *t, bool held)
+{
+    if (held)
+        ax_clock_stop(&t->guest);
+    else
+        ax_clock_go(&t->guest);
+    ax_device_hold(t->pit, held);
+}
+
 /* Ends the test when enough has come, or after a minute. */
 static void on_tick(void *ctx, uint64_t count)
 {
     struct test *t = ctx;
 
+    hold(t, true);
+    hold(t, false);
     if (atomic_load(&t->irqs) >= ENOUGH || ++t->ticks == 6000)
         ax_loop_stop(t->loop);
 }
@@ -75,8 +90,10 @@ static void on_tick(void *ctx, uint64_t count)
 static int add(struct test *t, const struct ax_device_ops *ops, uint64_t base,
                struct ax_device *peer, struct ax_device **out_dev)
 {
-    struct ax_device_env env = {
-        .irq = {.set = on_irq, .ctx = t}, .loop = t->loop, .peer = peer};
+    struct ax_device_env env = {.irq = {.set = on_irq, .ctx = t},
+                                .clock = &t->guest,
+                                .loop = t->loop,
+                                .peer = peer};
     int err = ax_device_create(ops, AX_SPACE_PORT, base, &env, out_dev);
 
     return err ? err : ax_bus_attach(&t->bus, *out_dev);
@@ -85,14 +102,14 @@ static int add(struct test *t, const struct ax_device_ops *ops, uint64_t base,
 int main(void)
 {
     struct test t = {0};
-    struct ax_device *pit, *speaker, *rtc;
+    struct ax_device *speaker, *rtc;
     pthread_t threads[VCPUS];
 
     ax_bus_init(&t.bus, AX_SPACE_PORT);
     if (ax_loop_create(&t.loop) ||
         ax_timer_create(t.loop, on_tick, &t, &t.ticker) ||
-        add(&t, &ax_pit8254, PIT, NULL, &pit) ||
-        add(&t, &ax_pit_speaker, SPEAKER, pit, &speaker) ||
+        add(&t, &ax_pit8254, PIT, NULL, &t.pit) ||
+        add(&t, &ax_pit_speaker, SPEAKER, t.pit, &speaker) ||
         add(&t, &ax_mc146818, RTC, NULL, &rtc))
         return 1;
     ax_timer_arm(t.ticker, 10000000, 10000000);
@@ -106,7 +123,7 @@ int main(void)
         pthread_join(threads[i], NULL);
     ax_device_destroy(rtc);
     ax_device_destroy(speaker);
-    ax_device_destroy(pit);
+    ax_device_destroy(t.pit);
     ax_timer_destroy(t.ticker);
     ax_loop_destroy(t.loop);
     printf("%u interrupts\n", atomic_load(&t.irqs));

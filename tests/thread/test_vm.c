@@ -63,7 +63,7 @@ int main(void)
         need(!ax_vm_resume(vm), "resume");
     }
     for (int i = 0; i < VMS; i++) {
-        need(!ax_vm_stop(guests[i].vm), "stop");
+        need(!ax_vm_force_stop(guests[i].vm), "stop");
         ax_loop_run(loop);
     }
     for (int i = 0; i < VMS; i++)

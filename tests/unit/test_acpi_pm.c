@@ -1,6 +1,7 @@
 /*
  * test_acpi_pm.c - events, power-off and the timer, at every width.
  */
+#include "devices/guestclock.h"
 #include "devices/registry.h"
 #include "fake/clock.h"
 #include "fake/recorder.h"
@@ -118,6 +119,26 @@ Test(acpi_pm, timer_runs_at_its_rate)
     fake_clock_advance(1000000);
     cr_assert_eq((uint32_t)recorder_read(dev, TIMER, 4) - before,
                  2 * 3579545 + 3579);
+}
+
+Test(acpi_pm, timer_stands_still_with_guest_time)
+{
+    static struct ax_clock guest;
+    uint32_t before;
+
+    ax_device_destroy(dev);
+    rec.env.clock = &guest;
+    dev = recorder_device(&rec, &ax_acpi_pm);
+    before = (uint32_t)recorder_read(dev, TIMER, 4);
+    ax_clock_stop(&guest);
+    ax_device_hold(dev, true);
+    fake_clock_advance(5000000000);
+    cr_assert_eq((uint32_t)recorder_read(dev, TIMER, 4), before);
+    ax_clock_go(&guest);
+    ax_device_hold(dev, false);
+    cr_assert_eq((uint32_t)recorder_read(dev, TIMER, 4), before);
+    fake_clock_advance(1000000000);
+    cr_assert_eq((uint32_t)recorder_read(dev, TIMER, 4) - before, 3579545);
 }
 
 Test(acpi_pm, timer_wraps_and_reads_in_parts)

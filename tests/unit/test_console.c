@@ -1,4 +1,4 @@
-/* test_console.c - rings, host ends, back-pressure, escapes. */
+/* test_console.c - rings, host ends, peers, back-pressure, escapes. */
 #include "devices/console.h"
 #include "devices/loop.h"
 #include "log.h"
@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ static int saved_in, saved_out, feed, drink; /* our ends of stdin and stdout */
 static void init(void)
 {
     cr_assert_eq(ax_loop_create(&loop), 0);
+    signal(SIGPIPE, SIG_IGN); /* as in main.c */
     saved_in = dup(STDIN_FILENO);
     saved_out = dup(STDOUT_FILENO);
     feed = drink = -1;
@@ -51,6 +53,35 @@ static void open_pipes(bool escapes)
     feed = in[1];
     drink = out[0];
     cr_assert_eq(ax_console_create(loop, NULL, "stdio", escapes, &console), 0);
+}
+
+struct drained {
+    bool done, all, late; /* late: after the call itself */
+    bool returned;
+};
+
+static void on_drained(void *ctx, bool all)
+{
+    struct drained *d = ctx;
+
+    d->done = true;
+    d->all = all;
+    d->late = d->returned;
+    if (d->late)
+        ax_loop_stop(loop);
+}
+
+/* Drains, with the loop where that is needed. */
+static struct drained drain(unsigned timeout_ms)
+{
+    struct drained d = {0};
+
+    ax_console_drain(console, timeout_ms, on_drained, &d);
+    d.returned = true;
+    if (!d.done)
+        ax_loop_run(loop);
+    cr_assert(d.done);
+    return d;
 }
 
 static void put(const char *text)
@@ -104,6 +135,15 @@ Test(console, specs)
     cr_assert_not_null(ax_console_check_spec("stdio:x"));
     cr_assert_not_null(ax_console_check_spec(""));
     cr_assert_not_null(ax_console_check_spec("ttys"));
+    cr_assert_null(ax_console_check_spec("fd:3"));
+    cr_assert_null(ax_console_check_spec("fd:1023"));
+    cr_assert_not_null(ax_console_check_spec("fd"));
+    cr_assert_not_null(ax_console_check_spec("fd:"));
+    cr_assert_not_null(ax_console_check_spec("fd:2"), "a standard one");
+    cr_assert_not_null(ax_console_check_spec("fd:-3"));
+    cr_assert_not_null(ax_console_check_spec("fd:3x"));
+    cr_assert_not_null(ax_console_check_spec("fd: 3"));
+    cr_assert_not_null(ax_console_check_spec("fd:99999999999999999999"));
 }
 
 Test(console, a_socket_path_has_a_limit)
@@ -125,7 +165,7 @@ Test(console, output_is_drained_at_the_end)
 
     open_pipes(false);
     put("last words");
-    cr_assert(ax_console_drain(console, 1000));
+    cr_assert(drain(1000).all);
     cr_assert_eq(read(drink, text, sizeof(text)), 10);
     cr_assert_str_eq(text, "last words");
     cr_assert_neq(ax_console_first_byte_ns(console), 0);
@@ -167,7 +207,7 @@ Test(console, none_swallows_everything)
     for (int i = 0; i < 1000000; i++)
         ax_console_put(console, 'x');
     cr_assert_not(ax_console_congested(console));
-    cr_assert(ax_console_drain(console, 0));
+    cr_assert(drain(0).all);
 }
 
 Test(console, a_file_gets_every_byte)
@@ -182,7 +222,7 @@ Test(console, a_file_gets_every_byte)
     cr_assert_eq(ax_console_create(loop, NULL, spec, false, &console), 0);
     for (int i = 0; i < 50000; i++)
         ax_console_put(console, 'x');
-    cr_assert(ax_console_drain(console, 1000));
+    cr_assert(drain(1000).all);
     cr_assert_eq(fstat(fd, &st), 0);
     cr_assert_eq(st.st_size, 50000);
     close(fd);
@@ -195,7 +235,7 @@ Test(console, a_full_disk_is_no_hang)
         ax_console_create(loop, NULL, "file:/dev/full", false, &console), 0);
     for (int i = 0; i < 100; i++)
         ax_console_put(console, 'x');
-    cr_assert_not(ax_console_drain(console, 1000));
+    cr_assert_not(drain(1000).all);
 }
 
 Test(console, a_file_that_cannot_be_opened)
@@ -434,4 +474,564 @@ Test(console, a_pty_talks_to_who_opens_it)
     ax_timer_destroy(timer);
     close(fd);
     ax_log_destroy(log);
+}
+
+/* ---- an inherited descriptor ---- */
+
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A console on one end of a pair of sockets; the other one. */
+static int open_fd(void)
+{
+    char spec[32];
+    int fds[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    snprintf(spec, sizeof(spec), "fd:%d", fds[1]);
+    cr_assert_eq(ax_console_create(loop, NULL, spec, true, &console), 0);
+    cr_assert(fcntl(fds[1], F_GETFD) & FD_CLOEXEC);
+    cr_assert(fcntl(fds[1], F_GETFL) & O_NONBLOCK);
+    return fds[0];
+}
+
+/* Runs the loop until the input is there. */
+static void await_input(struct heard *h, unsigned want)
+{
+    const struct ax_console_events events = {on_input, on_escape, h};
+
+    h->want = want;
+    ax_console_listen(console, &events);
+    on_input(h);
+    if (h->input_count < want)
+        ax_loop_run(loop);
+    cr_assert_eq(h->input_count, want);
+}
+
+Test(console, an_inherited_descriptor_works_both_ways)
+{
+    struct heard h = {0};
+    char text[8] = "";
+    int fd = open_fd();
+
+    put("out");
+    cr_assert(drain(1000).all);
+    cr_assert_eq(read(fd, text, sizeof(text)), 3);
+    cr_assert_str_eq(text, "out");
+    cr_assert_eq(write(fd, "\001xin", 4), 4);
+    await_input(&h, 4);
+    cr_assert_str_eq(h.input, "\001xin", "no escapes but on a terminal");
+    ax_console_destroy(console);
+    console = NULL;
+    cr_assert_eq(read(fd, text, sizeof(text)), 0, "it is closed");
+    close(fd);
+}
+
+Test(console, an_inherited_descriptor_may_be_closed_by_the_peer)
+{
+    int fd = open_fd();
+
+    close(fd);
+    put("x");
+    /* Whether the end of file or the failed write is seen first. */
+    drain(1000);
+    for (int i = 0; i < 200000; i++)
+        ax_console_put(console, 'x');
+    cr_assert_not(ax_console_congested(console));
+    cr_assert(drain(0).all);
+}
+
+Test(console, descriptors_that_are_none_or_taken)
+{
+    char spec[32];
+    int fds[2];
+
+    cr_assert_eq(pipe(fds), 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(spec, sizeof(spec), "fd:%d", fds[i]);
+        cr_assert_eq(ax_console_create(loop, NULL, spec, false, &console),
+                     -EINVAL, "one direction only");
+        cr_assert(is_open(fds[i]));
+        close(fds[i]);
+    }
+    cr_assert_eq(ax_console_create(loop, NULL, spec, false, &console), -EBADF);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    snprintf(spec, sizeof(spec), "fd:%d", fds[0]);
+    cr_assert_eq(ax_console_create(loop, NULL, spec, false, &console), -EBUSY);
+    cr_assert_null(console);
+    cr_assert(is_open(fds[0]));
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* ---- draining ---- */
+
+enum { MORE_THAN_A_SOCKET = 60000, SOCKET_BYTES = 4608 };
+
+static void fill(char byte)
+{
+    for (int i = 0; i < MORE_THAN_A_SOCKET; i++)
+        ax_console_put(console, (uint8_t)byte);
+}
+
+/* A console whose socket takes little; the other end. */
+static int open_small_fd(void)
+{
+    const int small = SOCKET_BYTES;
+    char spec[32];
+    int fds[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    cr_assert_eq(
+        setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    snprintf(spec, sizeof(spec), "fd:%d", fds[1]);
+    cr_assert_eq(ax_console_create(loop, NULL, spec, false, &console), 0);
+    return fds[0];
+}
+
+static void on_drink_some(void *ctx, unsigned events)
+{
+    size_t *count = ctx;
+    char bytes[4096];
+    ssize_t n = read(drink, bytes, sizeof(bytes));
+
+    cr_assert_gt(n, 0);
+    *count += (size_t)n;
+}
+
+Test(console, draining_waits_for_a_slow_reader)
+{
+    struct ax_watch *watch;
+    struct drained d;
+    size_t count = 0;
+
+    drink = open_small_fd();
+    cr_assert_eq(ax_watch_create(loop, drink, AX_LOOP_READ, on_drink_some,
+                                 &count, &watch),
+                 0);
+    fill('x');
+    d = drain(20000);
+    cr_assert(d.all);
+    cr_assert(d.late, "the loop goes on meanwhile");
+    while (count < MORE_THAN_A_SOCKET)
+        on_drink_some(&count, 0);
+    cr_assert_eq(count, MORE_THAN_A_SOCKET);
+    ax_watch_destroy(watch);
+    close(drink);
+}
+
+Test(console, draining_has_a_bound)
+{
+    struct drained d;
+    int fd = open_small_fd();
+
+    fill('x');
+    d = drain(0);
+    cr_assert_not(d.all);
+    cr_assert_not(d.late);
+    d = drain(50);
+    cr_assert_not(d.all);
+    cr_assert(d.late);
+    close(fd);
+    cr_assert_not(drain(20000).all, "the reader left without it");
+    cr_assert(drain(20000).all, "nobody is there to miss anything");
+}
+
+static void on_drained_destroy(void *ctx, bool all)
+{
+    on_drained(ctx, all);
+    ax_console_destroy(console);
+    console = NULL;
+}
+
+Test(console, the_console_may_end_with_its_draining)
+{
+    struct drained d = {0};
+    int fd = open_small_fd();
+
+    fill('x');
+    ax_console_drain(console, 20, on_drained_destroy, &d);
+    d.returned = true;
+    ax_loop_run(loop); /* by the timer */
+    cr_assert_null(console);
+    close(fd);
+
+    d = (struct drained){0};
+    drink = open_small_fd();
+    fill('x');
+    ax_console_drain(console, 20000, on_drained_destroy, &d);
+    d.returned = true;
+    cr_assert_not_null(console);
+    close(drink);
+    ax_loop_run(loop); /* by the watch */
+    cr_assert_null(console);
+    cr_assert_not(d.all);
+
+    d = (struct drained){0};
+    drink = open_small_fd();
+    fill('x');
+    ax_console_drain(console, 1, on_drained, &d);
+    ax_console_destroy(console);
+    console = NULL;
+    cr_assert_not(d.done, "forgotten");
+    close(drink);
+}
+
+/* ---- a terminal that somebody else uses ---- */
+
+static void on_news(void *ctx)
+{
+    ax_loop_stop(loop);
+}
+
+/* Lets the loop do whatever is to be done now. */
+static void turn(void)
+{
+    struct ax_timer *timer;
+
+    cr_assert_eq(ax_timer_create(loop, stop_later, NULL, &timer), 0);
+    for (int i = 0; i < 10; i++) { /* what is ready is called in each */
+        ax_timer_arm(timer, 1000000, 0);
+        ax_loop_run(loop);
+    }
+    ax_timer_destroy(timer);
+}
+
+Test(console, a_held_console_leaves_the_terminal_alone)
+{
+    struct heard h = {0};
+    char text[16] = "";
+    struct drained d;
+
+    open_pipes(false);
+    fcntl(drink, F_SETFL, O_NONBLOCK);
+    ax_console_hold(console, true);
+    put("later");
+    cr_assert_eq(write(feed, "typed", 5), 5);
+    turn();
+    cr_assert_eq(read(drink, text, sizeof(text)), -1);
+    cr_assert_not(ax_console_ready(console));
+    d = drain(50);
+    cr_assert_not(d.all, "what it holds back was not written");
+    cr_assert(d.late);
+    for (int i = 0; i < 1000000 && !ax_console_congested(console); i++)
+        ax_console_put(console, 'x');
+    cr_assert(ax_console_congested(console), "the guest has to wait");
+
+    ax_console_hold(console, false);
+    await_input(&h, 5);
+    cr_assert_str_eq(h.input, "typed");
+    turn();
+    cr_assert_eq(read(drink, text, 5), 5);
+    cr_assert_str_eq(text, "later");
+}
+
+static void on_escape_hold(void *ctx, int key)
+{
+    ax_console_hold(console, true);
+    ax_loop_stop(loop);
+}
+
+Test(console, an_escape_may_take_the_terminal)
+{
+    struct heard h = {.want = 100};
+    const struct ax_console_events events = {on_input, on_escape_hold, &h};
+    char text[16] = "";
+
+    open_pipes(true);
+    ax_console_listen(console, &events);
+    cr_assert_eq(write(feed, "a\001cmine", 7), 7);
+    ax_loop_run(loop);
+    cr_assert_str_eq(h.input, "a");
+    cr_assert_eq(read(STDIN_FILENO, text, sizeof(text)), 4);
+    cr_assert_str_eq(text, "mine", "the rest is for who holds it");
+}
+
+Test(console, holding_is_for_terminals)
+{
+    char text[8] = "";
+    int fd = open_fd();
+
+    ax_console_hold(console, true);
+    put("out");
+    cr_assert(drain(0).all);
+    cr_assert_eq(read(fd, text, sizeof(text)), 3);
+    close(fd);
+}
+
+/* ---- peers ---- */
+
+static int attach(const char *input)
+{
+    int fds[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    cr_assert_eq(ax_console_attach(console, fds[1], (const uint8_t *)input,
+                                   strlen(input)),
+                 0);
+    return fds[0];
+}
+
+/* What fd has to read at the moment, at most size - 1 bytes. */
+static size_t take(int fd, char *text, size_t size)
+{
+    size_t got = 0;
+    ssize_t n;
+
+    while (got < size - 1 &&
+           (n = recv(fd, text + got, size - 1 - got, MSG_DONTWAIT)) > 0)
+        got += (size_t)n;
+    text[got] = '\0';
+    return got;
+}
+
+struct awaited {
+    int fd;
+    const char *end;
+    char text[8192];
+    size_t count;
+};
+
+static void on_awaited(void *ctx, unsigned events)
+{
+    struct awaited *a = ctx;
+
+    if (a->count > sizeof(a->text) / 2) { /* the last bytes do */
+        memmove(a->text, a->text + a->count - 16, 17);
+        a->count = 16;
+    }
+    a->count += take(a->fd, a->text + a->count, sizeof(a->text) - a->count);
+    if (strstr(a->text, a->end))
+        ax_loop_stop(loop);
+}
+
+/* Runs the loop until fd has got end; what it has got. */
+static struct awaited await(int fd, const char *end)
+{
+    struct awaited a = {.fd = fd, .end = end};
+    struct ax_watch *watch;
+
+    cr_assert_eq(
+        ax_watch_create(loop, fd, AX_LOOP_READ, on_awaited, &a, &watch), 0);
+    ax_loop_run(loop);
+    ax_watch_destroy(watch);
+    return a;
+}
+
+static void *put_thread(void *arg)
+{
+    const char *const *text = arg;
+
+    put(*text);
+    return NULL;
+}
+
+/* From another thread, while the loop sleeps. */
+static struct awaited put_and_await(const char *text, int fd, const char *end)
+{
+    struct awaited a;
+    pthread_t thread;
+
+    turn(); /* nothing is left to do */
+    cr_assert_eq(pthread_create(&thread, NULL, put_thread, &text), 0);
+    a = await(fd, end);
+    pthread_join(thread, NULL);
+    return a;
+}
+
+Test(console, none_keeps_the_newest_for_a_peer)
+{
+    static char all[1 << 18];
+    size_t got;
+    int fd;
+
+    cr_assert_eq(ax_console_create(loop, NULL, "none", false, &console), 0);
+    for (int i = 0; i < 200000; i++)
+        ax_console_put(console, '-');
+    put("newest");
+    fd = attach("");
+    got = take(fd, all, sizeof(all));
+    cr_assert_eq(got, 65536);
+    cr_assert_str_eq(all + got - 6, "newest");
+    close(fd);
+}
+
+Test(console, a_peer_hears_and_is_heard)
+{
+    struct heard h = {0};
+    int fd;
+
+    cr_assert_eq(ax_console_create(loop, NULL, "none", false, &console), 0);
+    put("before.");
+    fd = attach("");
+    cr_assert_str_eq(await(fd, ".").text, "before.");
+    cr_assert_str_eq(put_and_await("after.", fd, ".").text, "after.");
+    cr_assert_str_eq(put_and_await("again.", fd, ".").text, "again.");
+    cr_assert_eq(write(fd, "\001x", 2), 2);
+    await_input(&h, 2);
+    cr_assert_str_eq(h.input, "\001x", "no escapes for a peer");
+    close(fd);
+    turn();
+    put("nobody"); /* and nothing goes wrong */
+    turn();
+    fd = attach("");
+    cr_assert_str_eq(await(fd, "nobody").text, "before.after.again.nobody");
+    close(fd);
+}
+
+Test(console, a_peer_beside_a_reader)
+{
+    char text[32] = "";
+    int end = open_fd(), fd;
+
+    put("first.");
+    cr_assert(drain(1000).all);
+    fd = attach("");
+    cr_assert_str_eq(put_and_await("second.", fd, "second.").text,
+                     "first.second.");
+    cr_assert(drain(1000).all);
+    cr_assert_eq(take(end, text, sizeof(text)), 13);
+    cr_assert_str_eq(text, "first.second.", "the host end gets each once");
+    close(fd);
+    close(end);
+}
+
+Test(console, a_peer_goes_on_beside_a_stuck_reader)
+{
+    int end = open_small_fd(), fd = attach("");
+    struct awaited a = {0};
+
+    for (int i = 0; i < 20000; i++)
+        ax_console_put(console, 'x');
+    turn(); /* the reader's socket is full now */
+    while (take(fd, a.text, sizeof(a.text)))
+        ;
+    cr_assert_str_eq(put_and_await("one.", fd, ".").text, "one.");
+    cr_assert_str_eq(put_and_await("two.", fd, ".").text, "two.");
+    close(fd);
+    close(end);
+}
+
+Test(console, a_held_terminal_does_not_hold_peers)
+{
+    int fd;
+
+    open_pipes(false);
+    ax_console_hold(console, true);
+    fd = attach("");
+    cr_assert_str_eq(put_and_await("one.", fd, ".").text, "one.");
+    cr_assert_str_eq(put_and_await("two.", fd, ".").text, "two.");
+    close(fd);
+}
+
+/* Neither guest nor loop nor other peers notice. */
+Test(console, a_peer_that_does_not_read_loses)
+{
+    static char all[1 << 18];
+    int lazy, good;
+    size_t got;
+
+    cr_assert_eq(ax_console_create(loop, NULL, "none", false, &console), 0);
+    lazy = attach("");
+    good = attach("");
+    for (int round = 0; round < 40; round++) {
+        fill('-');
+        cr_assert_not(ax_console_congested(console));
+        put("!");
+        await(good, "!");
+    }
+    cr_assert_str_eq(put_and_await("end.", good, ".").text, "end.");
+    /* What its socket took, and then the newest. */
+    got = take(lazy, all, sizeof(all));
+    cr_assert_gt(got, 0);
+    cr_assert_lt(got, sizeof(all) - 1);
+    got = 0;
+    do {
+        turn();
+        got += take(lazy, all + got, sizeof(all) - got);
+    } while (!got || all[got - 1] != '.');
+    cr_assert_eq(got, 65536);
+    cr_assert_str_eq(all + got - 5, "!end.");
+    close(good);
+    close(lazy);
+}
+
+Test(console, a_peer_may_bring_more_input_than_fits)
+{
+    static char input[10001];
+    unsigned count = 0;
+    int fd;
+
+    cr_assert_eq(ax_console_create(loop, NULL, "none", false, &console), 0);
+    ax_console_listen(console, &(struct ax_console_events){.input = on_news});
+    for (size_t i = 0; i < sizeof(input) - 1; i++)
+        input[i] = (char)('a' + i % 26);
+    fd = attach(input);
+    cr_assert_eq(write(fd, "!", 1), 1);
+    cr_assert(ax_console_ready(console));
+    for (;;) {
+        while (ax_console_ready(console) && count < sizeof(input) - 1)
+            cr_assert_eq(ax_console_get(console), input[count++]);
+        if (count == sizeof(input) - 1 && ax_console_ready(console))
+            break;
+        ax_loop_run(loop);
+    }
+    cr_assert_eq(ax_console_get(console), '!', "and in its order");
+    close(fd);
+}
+
+Test(console, a_full_input_ring_stops_a_peer)
+{
+    static char input[10000];
+    unsigned count = 0;
+    struct timeval limit = {.tv_sec = 20};
+    int fd;
+
+    cr_assert_eq(ax_console_create(loop, NULL, "none", false, &console), 0);
+    ax_console_listen(console, &(struct ax_console_events){.input = on_news});
+    fd = attach("");
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    for (size_t i = 0; i < sizeof(input); i++)
+        input[i] = (char)('a' + i % 26);
+    cr_assert_eq(write(fd, input, sizeof(input)), (ssize_t)sizeof(input));
+    while (count < sizeof(input)) {
+        ax_loop_run(loop);
+        turn(); /* now the ring is full, or all is there */
+        while (ax_console_ready(console))
+            cr_assert_eq(ax_console_get(console), input[count++]);
+    }
+    close(fd);
+}
+
+Test(console, peers_have_a_limit)
+{
+    int fds[AX_CONSOLE_PEERS], extra[2];
+    char text[16];
+
+    cr_assert_eq(ax_console_create(loop, NULL, "none", false, &console), 0);
+    for (int i = 0; i < AX_CONSOLE_PEERS; i++)
+        fds[i] = attach("");
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, extra), 0);
+    cr_assert_eq(ax_console_attach(console, extra[1], NULL, 0), -EBUSY);
+    cr_assert_eq(read(extra[0], text, 1), 0, "it is closed");
+    close(extra[0]);
+    for (int i = 0; i < AX_CONSOLE_PEERS; i += 2)
+        close(fds[i]);
+    turn();
+    for (int i = 0; i < AX_CONSOLE_PEERS; i += 2)
+        fds[i] = attach("");
+    put("all.");
+    turn();
+    for (int i = 0; i < AX_CONSOLE_PEERS; i++) {
+        cr_assert_eq(take(fds[i], text, sizeof(text)), 4);
+        cr_assert_str_eq(text, "all.");
+    }
+    ax_console_destroy(console);
+    console = NULL;
+    for (int i = 0; i < AX_CONSOLE_PEERS; i++) {
+        cr_assert_eq(read(fds[i], text, 1), 0, "closed with the console");
+        close(fds[i]);
+    }
 }

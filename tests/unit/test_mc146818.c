@@ -1,6 +1,7 @@
 /*
  * test_mc146818.c - calendar, formats, setting the clock, flags, interrupts.
  */
+#include "devices/guestclock.h"
 #include "devices/loop.h"
 #include "devices/registry.h"
 #include "fake/clock.h"
@@ -439,6 +440,31 @@ Test(mc146818, reading_c_lowers_the_line_even_when_the_next_tick_is_there)
         cr_assert(get(C) & PF);
         cr_assert_eq(rec.rises, n);
     }
+}
+
+/* A suspended VM: nobody reads C, guest time stands, this clock does not. */
+Test(mc146818, a_guest_that_stands_still_gets_one_interrupt_and_the_time)
+{
+    static struct ax_clock guest;
+
+    ax_device_destroy(dev);
+    rec.env.clock = &guest;
+    dev = recorder_device(&rec, &ax_mc146818);
+    set(B, PIE | UIE | H24);
+    ax_clock_stop(&guest);
+    ax_device_hold(dev, true);
+    for (unsigned i = 0; i < 3600; i++) {
+        fake_clock_advance(SECONDS(1));
+        ax_device_poll(dev);
+    }
+    ax_clock_go(&guest);
+    ax_device_hold(dev, false);
+    cr_assert_eq(rec.rises, 1);
+    cr_assert(rec.level);
+    cr_assert_eq(get(C) & ~AF, IRQF | PF | UF);
+    cr_assert_eq(get(C), 0);
+    cr_assert_eq(rec.rises, 1);
+    ASSERT_TIME(0x20, 0x24, 0x03, 0x01, 6, 0x00, 0x59, 0x58);
 }
 
 /* From here on with true time, the host's timer and its loop. */

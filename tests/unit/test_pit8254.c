@@ -2,6 +2,7 @@
  * test_pit8254.c - modes, latches and read-back against a clock that the test
  * moves; IRQ 0 with the host's timer; the speaker port.
  */
+#include "devices/guestclock.h"
 #include "devices/loop.h"
 #include "devices/registry.h"
 #include "fake/clock.h"
@@ -320,6 +321,90 @@ Test(pit8254, reset_stops_it)
     cr_assert(status(0) & 0x40);
 }
 
+/* ---- guest time that stands still ---- */
+
+static struct ax_clock guest;
+
+/* The device again, on a clock of the guest's own. */
+static void follow_guest(void)
+{
+    ax_device_destroy(speaker);
+    ax_device_destroy(dev);
+    guest = (struct ax_clock){0};
+    rec.env.clock = &guest;
+    create();
+}
+
+static void hold(void)
+{
+    ax_clock_stop(&guest);
+    ax_device_hold(dev, true);
+}
+
+static void go_on(void)
+{
+    ax_clock_go(&guest);
+    ax_device_hold(dev, false);
+}
+
+Test(pit8254, counts_stand_still)
+{
+    follow_guest();
+    gate(true);
+    program(0, 2, 1000);
+    program(2, 0, 1000);
+    advance(300);
+    hold();
+    cr_assert_eq(latched(0), 700);
+    advance(100000);
+    cr_assert_eq(latched(0), 700);
+    cr_assert_eq(latched(2), 700);
+    cr_assert_not(out(2));
+    go_on();
+    cr_assert_eq(latched(0), 700);
+    advance(699);
+    cr_assert_eq(latched(2), 1);
+    cr_assert_not(out(2));
+    advance(2); /* ticks are cut on both sides of the stop */
+    cr_assert(out(2));
+}
+
+Test(pit8254, no_tick_is_owed_for_a_stop)
+{
+    follow_guest();
+    program(0, 2, 1000);
+    advance(2500);
+    hold();
+    cr_assert_eq(rec.rises, 1, "what came before is told, merged");
+    advance(1000000);
+    cr_assert_eq(rises(), 1);
+    go_on();
+    cr_assert_eq(rec.rises, 1);
+    advance(400);
+    cr_assert_eq(rises(), 1);
+    advance(101);
+    cr_assert_eq(rises(), 2, "what was left of the period");
+    advance(1000);
+    cr_assert_eq(rises(), 3);
+}
+
+Test(pit8254, a_stop_may_be_told_twice_or_in_any_order)
+{
+    follow_guest();
+    program(0, 2, 1000);
+    ax_device_hold(dev, true);
+    ax_device_hold(dev, true);
+    advance(500);
+    ax_clock_stop(&guest);
+    advance(5000);
+    ax_device_hold(dev, false);
+    cr_assert_eq(rises(), 0);
+    ax_clock_go(&guest);
+    ax_device_hold(dev, false);
+    advance(501);
+    cr_assert_eq(rises(), 1);
+}
+
 /* ---- the speaker port: channel 2 has a gate ---- */
 
 Test(pit8254, speaker_bits)
@@ -493,4 +578,34 @@ Test(pit8254_timer, a_new_control_word_stops_it)
     rec.rises = 0;
     run_loop_ms(10);
     cr_assert_eq(rec.rises, 0);
+}
+
+Test(pit8254_timer, none_fires_while_time_stands)
+{
+    follow_guest();
+    program(0, 2, 1193);
+    cr_assert(recorder_await(&rec, 2));
+    hold();
+    rec.rises = 0;
+    run_loop_ms(50);
+    cr_assert_eq(rec.rises, 0);
+    program(0, 2, 1193); /* nor one that is armed meanwhile */
+    ax_device_poll(dev);
+    run_loop_ms(20);
+    cr_assert_eq(rec.rises, 0);
+    go_on();
+    cr_assert(recorder_await(&rec, 5), "they go on");
+}
+
+Test(pit8254_timer, a_one_shot_waits_for_time_to_go_on)
+{
+    follow_guest();
+    hold();
+    program(0, 0, 12000); /* 10 ms */
+    run_loop_ms(100);
+    cr_assert_eq(rec.rises, 0);
+    go_on();
+    cr_assert(recorder_await(&rec, 1));
+    run_loop_ms(20);
+    cr_assert_eq(rec.rises, 1);
 }

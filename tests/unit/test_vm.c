@@ -2,6 +2,7 @@
 #include "fake/guest.h"
 
 #include "devices/loop.h"
+#include "memory/memory.h"
 #include "vcpu/vcpu.h"
 
 #include <criterion/criterion.h>
@@ -156,7 +157,7 @@ Test(vm, a_stop_reaches_every_vcpu)
     cr_assert_eq(ax_vm_vcpu_count(guest.vm), 8);
     cr_assert_eq(ax_vm_start(guest.vm), 0);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
-    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPING);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
@@ -190,10 +191,10 @@ Test(vm, suspension_is_acknowledged_and_shown)
     }
     cr_assert_eq(ax_vm_suspend(guest.vm), 0);
     /* AxVisor never wakes a suspended VM that is stopped. */
-    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
-    cr_assert_eq(ax_vm_stop(guest.vm), -EPERM);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), -EPERM);
 }
 
 Test(vm, a_loaded_vm_can_be_stopped)
@@ -201,7 +202,7 @@ Test(vm, a_loaded_vm_can_be_stopped)
     static const struct ax_fake_step spin[] = {FOREVER};
 
     create(2, spin, AX_ARRAY_LEN(spin));
-    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
 }
@@ -231,7 +232,7 @@ Test(vm, two_vms_share_a_loop)
     cr_assert_eq(ax_vm_end(other.vm).code, 9);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
     ax_fake_guest_destroy(&other);
-    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
     ax_loop_run(guest.loop);
     cr_assert(guest.stopped);
 }
@@ -257,12 +258,12 @@ static void lives_look(void *ctx, uint64_t count)
 {
     struct lives *l = ctx;
 
-    if (ax_vm_starts(guest.vm) == 2 && !l->descriptors)
+    if (ax_vm_starts(guest.vm) >= 2 && !l->descriptors)
         l->descriptors = open_descriptors();
     if (ax_vm_starts(guest.vm) < l->wanted)
         return;
     ax_timer_arm(l->timer, 0, 0);
-    ax_vm_stop(guest.vm);
+    ax_vm_force_stop(guest.vm);
 }
 
 static void run_lives(const char *base, const struct ax_fake_step *steps,
@@ -316,17 +317,22 @@ Test(vm, policies_are_apart)
     cr_assert_eq(ax_vm_starts(guest.vm), 1);
 }
 
+static void write_image(const struct ax_fake_step *steps, size_t size)
+{
+    FILE *f = fopen(guest.image, "wb");
+
+    cr_assert_eq(fwrite(steps, size, 1, f), 1);
+    cr_assert_eq(fclose(f), 0);
+}
+
 Test(vm, start_after_stop_reads_the_image_again)
 {
     static const struct ax_fake_step first[] = {OUT(DEBUG_EXIT, 1, 1), FOREVER};
     static const struct ax_fake_step second[] = {OUT(DEBUG_EXIT, 1, 2),
                                                  FOREVER};
-    FILE *f;
 
     cr_assert_eq(run(1, first, AX_ARRAY_LEN(first)).code, 1);
-    f = fopen(guest.image, "wb");
-    cr_assert_eq(fwrite(second, sizeof(second), 1, f), 1);
-    fclose(f);
+    write_image(second, sizeof(second));
     /* AxVisor runs the stale image here. */
     cr_assert_eq(ax_vm_start(guest.vm), 0);
     ax_loop_run(guest.loop);
@@ -350,33 +356,37 @@ Test(vm, restart_works_from_every_settled_state)
     static const struct ax_fake_step spin[] = {FOREVER};
 
     create(3, spin, AX_ARRAY_LEN(spin));
-    cr_assert_eq(ax_vm_restart(guest.vm), 0); /* Loaded: a start */
+    cr_assert_eq(ax_vm_restart(guest.vm, AX_VM_PATIENCE),
+                 0); /* Loaded: a start */
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
     cr_assert_eq(ax_vm_suspend(guest.vm), 0);
-    cr_assert_eq(ax_vm_restart(guest.vm), 0); /* Suspended */
+    cr_assert_eq(ax_vm_restart(guest.vm, AX_VM_PATIENCE), 0); /* Suspended */
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPING);
-    cr_assert_eq(ax_vm_restart(guest.vm), -EPERM);
-    /* A stop takes the restart back, though the VM is stopping already. */
-    cr_assert_eq(ax_vm_stop(guest.vm), -EPERM);
+    cr_assert_eq(ax_vm_restart(guest.vm, AX_VM_PATIENCE), -EPERM);
+    /* A forced stop takes the restart back. */
+    cr_assert_eq(ax_vm_stop(guest.vm, AX_VM_PATIENCE), -EPERM);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
     cr_assert_eq(ax_vm_starts(guest.vm), 1);
-    cr_assert_eq(ax_vm_restart(guest.vm), 0); /* Stopped */
+    cr_assert_eq(ax_vm_restart(guest.vm, AX_VM_PATIENCE), 0); /* Stopped */
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
     cr_assert_eq(ax_vm_starts(guest.vm), 2);
 }
 
 Test(vm, a_restart_taken_back_is_forgotten)
 {
-    static const struct ax_fake_step steps[] = {OUT(DEBUG_EXIT, 1, 7), FOREVER};
+    static const struct ax_fake_step spin[] = {FOREVER};
+    static const struct ax_fake_step ends[] = {OUT(DEBUG_EXIT, 1, 7), FOREVER};
 
-    create(1, steps, AX_ARRAY_LEN(steps));
+    create(1, spin, AX_ARRAY_LEN(spin));
     cr_assert_eq(ax_vm_start(guest.vm), 0);
-    cr_assert_eq(ax_vm_restart(guest.vm), 0);
-    cr_assert_eq(ax_vm_stop(guest.vm), -EPERM);
+    cr_assert_eq(ax_vm_restart(guest.vm, AX_VM_PATIENCE), 0);
+    ax_vm_end_for_good(guest.vm, false);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_starts(guest.vm), 1);
     /* The next life ends by itself, and that is that. */
+    write_image(ends, sizeof(ends));
     cr_assert_eq(ax_vm_start(guest.vm), 0);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_end(guest.vm).code, 7);
@@ -392,7 +402,7 @@ Test(vm, a_guest_that_does_not_listen_is_stopped_at_once)
     strcpy(ax_fake_guest_base, "stop_timeout = 1000");
     create(1, spin, AX_ARRAY_LEN(spin));
     cr_assert_eq(ax_vm_start(guest.vm), 0);
-    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
+    cr_assert_eq(ax_vm_stop(guest.vm, AX_VM_PATIENCE), 0);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPING);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_STOP);
@@ -414,8 +424,9 @@ static void start_listening(const char *base)
 Test(vm, a_guest_that_listens_has_its_time)
 {
     start_listening("stop_timeout = 0.05");
-    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
-    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
+    cr_assert_eq(ax_vm_stop(guest.vm, AX_VM_PATIENCE), 0);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPING);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_NONE);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_STOP);
 }
@@ -423,20 +434,166 @@ Test(vm, a_guest_that_listens_has_its_time)
 Test(vm, a_second_request_forces)
 {
     start_listening("stop_timeout = 1000");
-    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
-    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_RUNNING);
-    cr_assert_eq(ax_vm_stop(guest.vm), 0);
+    cr_assert_eq(ax_vm_stop(guest.vm, AX_VM_PATIENCE), 0);
+    cr_assert_eq(ax_vm_stop(guest.vm, AX_VM_PATIENCE), -EPERM);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
 }
 
-Test(vm, a_suspended_guest_cannot_be_asked)
+Test(vm, a_suspended_guest_goes_on_to_be_asked)
 {
-    start_listening("stop_timeout = 1000");
+    start_listening("stop_timeout = 0.05");
     cr_assert_eq(ax_vm_suspend(guest.vm), 0);
-    cr_assert_eq(ax_vm_shutdown(guest.vm), 0);
+    cr_assert_eq(ax_vm_stop(guest.vm, AX_VM_PATIENCE), 0);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_NONE);
+    cr_assert(ax_vcpu_state(ax_vm_vcpu(guest.vm, 0)) != AX_VCPU_INVALID);
     ax_loop_run(guest.loop);
     cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+}
+
+Test(vm, the_caller_of_stop_may_be_more_patient)
+{
+    start_listening("stop_timeout = 0");
+    cr_assert_eq(ax_vm_stop(guest.vm, 50000000), 0);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_NONE);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_STOP);
+}
+
+/* ---- kept as it is ---- */
+
+static int read_pc(void *ctx, const struct ax_backend_ops *ops,
+                   struct ax_engine_vcpu *engine)
+{
+    return ops->reg_get(engine, AX_FAKE_PC, ctx);
+}
+
+static const struct ax_fake_step crashes[] = {
+    {.op = AX_FAKE_START, .target = AX_FAKE_ENTRY + sizeof(crashes[0]) * 2},
+    {.exit = {.kind = AX_EXIT_FAIL_ENTRY}},
+    {.op = AX_FAKE_SPIN},
+    {.op = AX_FAKE_LOOP, .target = AX_FAKE_ENTRY + sizeof(crashes[0]) * 2},
+};
+
+static void crash_and_keep(void)
+{
+    strcpy(ax_fake_guest_base, "on_crash = \"keep\"");
+    cr_assert_eq(run(3, crashes, AX_ARRAY_LEN(crashes)).cause, AX_VM_END_CRASH);
+    cr_assert(ax_vm_kept(guest.vm));
+}
+
+Test(vm, a_crashed_guest_is_kept_for_inspection)
+{
+    uint64_t pc = 0;
+
+    crash_and_keep();
+    for (unsigned i = 0; i < 3; i++) {
+        struct ax_vcpu *vcpu = ax_vm_vcpu(guest.vm, i);
+
+        cr_assert_eq(ax_vcpu_state(vcpu), AX_VCPU_BLOCKED);
+        cr_assert_eq(ax_vcpu_call(vcpu, read_pc, &pc, 10000), 0);
+        if (i == 0) /* the others may not have been started yet */
+            cr_assert_gt(pc, AX_FAKE_ENTRY);
+    }
+    cr_assert(!memcmp(ax_memory_at(ax_vm_memory(guest.vm), AX_FAKE_ENTRY,
+                                   sizeof(crashes), AX_PROT_READ),
+                      crashes, sizeof(crashes)));
+    cr_assert_eq(ax_vm_resume(guest.vm), -EPERM);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), -EPERM);
+}
+
+Test(vm, a_kept_guest_starts_anew)
+{
+    crash_and_keep();
+    guest.stopped = false;
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_not(ax_vm_kept(guest.vm));
+    ax_loop_run(guest.loop);
+    cr_assert(guest.stopped);
+    cr_assert(ax_vm_kept(guest.vm));
+    cr_assert_eq(ax_vm_starts(guest.vm), 2);
+}
+
+Test(vm, a_stop_for_good_keeps_nothing)
+{
+    strcpy(ax_fake_guest_base, "on_crash = \"keep\"");
+    create(3, crashes, AX_ARRAY_LEN(crashes));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    ax_vm_end_for_good(guest.vm, true);
+    ax_loop_run(guest.loop);
+    cr_assert_not(ax_vm_kept(guest.vm));
+    cr_assert_eq(ax_fake_alive(), 0);
+}
+
+Test(vm, a_stopped_guest_has_given_its_memory_back)
+{
+    static const struct ax_fake_step steps[] = {OUT(DEBUG_EXIT, 1, 1), FOREVER};
+    const char *bytes;
+
+    run(1, steps, AX_ARRAY_LEN(steps));
+    cr_assert_not(ax_vm_kept(guest.vm));
+    bytes = ax_memory_at(ax_vm_memory(guest.vm), AX_FAKE_ENTRY, sizeof(steps),
+                         AX_PROT_READ);
+    for (size_t i = 0; i < sizeof(steps); i++)
+        cr_assert_eq(bytes[i], 0);
+}
+
+/* ---- pins ---- */
+
+static unsigned cancels;
+
+static void cancel_pin(void *ctx)
+{
+    cancels++;
+    ax_vm_unpin(ctx);
+}
+
+Test(vm, a_pinned_vm_holds_still_until_forced)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+
+    create(1, spin, AX_ARRAY_LEN(spin));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_pin(guest.vm, cancel_pin, guest.vm), -EPERM);
+    cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+    cr_assert_eq(ax_vm_pin(guest.vm, cancel_pin, guest.vm), 0);
+    cr_assert_eq(ax_vm_pin(guest.vm, cancel_pin, guest.vm), -EBUSY);
+    cr_assert_eq(ax_vm_resume(guest.vm), -EBUSY);
+    cr_assert_eq(ax_vm_stop(guest.vm, AX_VM_PATIENCE), -EBUSY);
+    cr_assert_eq(ax_vm_reset(guest.vm), -EBUSY);
+    ax_vm_unpin(guest.vm);
+    cr_assert_eq(ax_vm_resume(guest.vm), 0);
+    cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+    cr_assert_eq(ax_vm_pin(guest.vm, cancel_pin, guest.vm), 0);
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
+    cr_assert_eq(cancels, 1);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vm_state(guest.vm), AX_VM_STOPPED);
+}
+
+Test(vm, calls_reach_running_and_held_vcpus)
+{
+    static const struct ax_fake_step spin[] = {FOREVER};
+    struct ax_vcpu *vcpu;
+    uint64_t pc = 0;
+
+    create(2, spin, AX_ARRAY_LEN(spin));
+    vcpu = ax_vm_vcpu(guest.vm, 0);
+    cr_assert_eq(ax_vcpu_call(vcpu, read_pc, &pc, 10000), -ESRCH);
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+    for (int round = 0; round < 100; round++) {
+        cr_assert_eq(ax_vcpu_call(vcpu, read_pc, &pc, 10000), 0);
+        if (round % 2)
+            cr_assert_eq(ax_vm_suspend(guest.vm), 0);
+        else
+            cr_assert_eq(ax_vm_resume(guest.vm), 0);
+        cr_assert_eq(ax_vcpu_call(vcpu, read_pc, &pc, 10000), 0);
+    }
+    cr_assert_eq(ax_vm_force_stop(guest.vm), 0);
+    ax_loop_run(guest.loop);
+    cr_assert_eq(ax_vcpu_call(vcpu, read_pc, &pc, 10000), -ESRCH);
 }
 
 Test(vm, history_keeps_the_last_exits)

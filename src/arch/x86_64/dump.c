@@ -6,6 +6,7 @@
  * nothing for it, and without the library the report has the bytes alone.
  */
 #include "arch/x86_64/machine.h"
+#include "arch/x86_64/paging.h"
 #include "arch/x86_64/regs.h"
 
 #include <inttypes.h>
@@ -25,8 +26,6 @@ enum { DUMP_LINE = 160, DUMP_BYTES = AX_EXIT_BYTES, DUMP_INSNS = 3 };
 
 enum {
     RFLAGS_VM = 0x20000,
-    CR4_PSE = 0x10,
-    CR4_LA57 = 0x1000,
     AR_UNUSABLE = 0x10000,
     AR_PRESENT = 0x80,
     AR_CODE = 0x08,
@@ -82,13 +81,27 @@ static const struct dump_bit cr0_bits[] = {
 };
 
 static const struct dump_bit cr4_bits[] = {
-    {0x1, "VME"},       {0x2, "PVI"},          {0x4, "TSD"},
-    {0x8, "DE"},        {CR4_PSE, "PSE"},      {AX_X86_CR4_PAE, "PAE"},
-    {0x40, "MCE"},      {0x80, "PGE"},         {0x100, "PCE"},
-    {0x200, "OSFXSR"},  {0x400, "OSXMMEXCPT"}, {0x800, "UMIP"},
-    {CR4_LA57, "LA57"}, {0x2000, "VMXE"},      {0x10000, "FSGSBASE"},
-    {0x20000, "PCIDE"}, {0x40000, "OSXSAVE"},  {0x100000, "SMEP"},
-    {0x200000, "SMAP"}, {0x400000, "PKE"},     {0, NULL},
+    {0x1, "VME"},
+    {0x2, "PVI"},
+    {0x4, "TSD"},
+    {0x8, "DE"},
+    {AX_X86_CR4_PSE, "PSE"},
+    {AX_X86_CR4_PAE, "PAE"},
+    {0x40, "MCE"},
+    {0x80, "PGE"},
+    {0x100, "PCE"},
+    {0x200, "OSFXSR"},
+    {0x400, "OSXMMEXCPT"},
+    {0x800, "UMIP"},
+    {AX_X86_CR4_LA57, "LA57"},
+    {0x2000, "VMXE"},
+    {0x10000, "FSGSBASE"},
+    {0x20000, "PCIDE"},
+    {0x40000, "OSXSAVE"},
+    {0x100000, "SMEP"},
+    {0x200000, "SMAP"},
+    {0x400000, "PKE"},
+    {0, NULL},
 };
 
 static const struct dump_bit efer_bits[] = {
@@ -204,70 +217,22 @@ static void dump_segments(const struct dump *d)
               dump_reg(d, AX_X86_IDT_BASE), dump_reg(d, AX_X86_IDT_LIMIT));
 }
 
-/* The guest's paging, Intel SDM 3A, chapter 4. */
-struct dump_paging {
-    unsigned levels, index_bits, entry; /* entry: bytes */
-    uint64_t root;
-    bool large;
-};
-
-static struct dump_paging dump_paging(const struct dump *d)
-{
-    const uint64_t cr3 = dump_reg(d, AX_X86_CR3), cr4 = dump_reg(d, AX_X86_CR4);
-    const uint64_t page = ~(uint64_t)0xfff & 0x000fffffffffffffULL;
-
-    if (!(dump_reg(d, AX_X86_CR0) & AX_X86_CR0_PG))
-        return (struct dump_paging){0, 0, 0, 0, false};
-    if (dump_reg(d, AX_X86_EFER) & AX_X86_EFER_LMA)
-        return (struct dump_paging){cr4 & CR4_LA57 ? 5 : 4, 9, 8, cr3 & page,
-                                    true};
-    if (cr4 & AX_X86_CR4_PAE)
-        return (struct dump_paging){3, 9, 8, cr3 & 0xffffffe0, true};
-    return (struct dump_paging){2, 10, 4, cr3 & 0xfffff000, cr4 & CR4_PSE};
-}
-
-/* Linear to guest-physical; false if the guest's tables do not map it. */
-static bool dump_translate(const struct dump *d, uint64_t linear, ax_gpa *gpa)
-{
-    const struct dump_paging p = dump_paging(d);
-    uint64_t table = p.root;
-
-    *gpa = linear;
-    for (unsigned level = p.levels; level-- > 0;) {
-        const unsigned shift = 12 + level * p.index_bits;
-        const uint64_t index = linear >> shift & ((1ULL << p.index_bits) - 1);
-        const uint64_t in_page = (1ULL << shift) - 1;
-        const void *at = ax_memory_at(d->mem, table + index * p.entry, p.entry,
-                                      AX_PROT_READ);
-        uint64_t entry = 0;
-
-        if (!at)
-            return false;
-        memcpy(&entry, at, p.entry);
-        if (!(entry & 1))
-            return false;
-        entry &= 0x000fffffffffffffULL;
-        /* Bit 7: a large page, except at levels that have none. */
-        if (!level || (p.large && level < 3 && (entry & 0x80) &&
-                       !(p.levels == 3 && level == 2))) {
-            *gpa = (entry & ~in_page & ~0xfffULL) | (linear & in_page);
-            return true;
-        }
-        table = entry & ~0xfffULL;
-    }
-    return true;
-}
-
 /* Byte by byte, as an instruction may cross into a page that lies elsewhere. */
 static unsigned dump_fetch(const struct dump *d, uint64_t linear, uint8_t *buf)
 {
+    const struct ax_x86_paging paging = {
+        .cr0 = dump_reg(d, AX_X86_CR0),
+        .cr3 = dump_reg(d, AX_X86_CR3),
+        .cr4 = dump_reg(d, AX_X86_CR4),
+        .efer = dump_reg(d, AX_X86_EFER),
+    };
     unsigned count = 0;
 
     for (; count < DUMP_BYTES; count++) {
         const uint8_t *at;
         ax_gpa gpa;
 
-        if (!dump_translate(d, linear + count, &gpa))
+        if (!ax_x86_translate(d->mem, &paging, linear + count, &gpa, NULL))
             break;
         at = ax_memory_at(d->mem, gpa, 1, AX_PROT_READ);
         if (!at)

@@ -1,6 +1,6 @@
 /*
  * kvm.c - what KVM has on x86_64 only: irqchips, CPUID, MSRs, the register
- * file, and the exits of this CPU.
+ * file, guest time, and the exits of this CPU.
  */
 #include "backend/kvm/kvm.h"
 
@@ -36,6 +36,10 @@ struct arch_vm {
         uint64_t address;
         uint32_t data;
     } routes[IOAPIC_PINS];
+    /* Of the last time_stop; the loop writes them while no vCPU runs. */
+    struct kvm_clock_data clock;
+    bool clock_saved;
+    uint64_t tsc; /* the host's then; after time_go what it went on by */
 };
 
 struct arch_vcpu {
@@ -198,6 +202,103 @@ int ax_kvm_arch_msi_route(struct ax_engine_vm *vm, unsigned pin,
     return err;
 }
 
+/* ---- guest time ---- */
+
+/*
+ * Every step below is the best that the kernel has: one without it leaves that
+ * clock to go on while the guest stands, which guests survive.
+ */
+static void time_try(struct ax_engine_vm *vm, const char *what, int err)
+{
+    if (err)
+        ax_log(vm->log, AX_LOG_DEBUG, "kvm: %s: %s", what, strerror(-err));
+}
+
+/*
+ * KVM's PIT goes on by the host's time. What must not come of that are the
+ * ticks that nobody took: KVM counts them and injects them as fast as the guest
+ * acknowledges. Switching this off loses the owed ones and collects no more;
+ * one tick stays latched in the interrupt controller, as a late one would.
+ *
+ * Not by KVM_SET_PIT2, which forgets them too but starts every counter anew
+ * from its reload value: a one-shot that is over would fire once more, and the
+ * output of channel 2 fall again, under a guest that measures by it.
+ */
+static void time_pit(struct ax_engine_vm *vm, bool goes)
+{
+    struct kvm_reinject_control control = {.pit_reinject = goes};
+
+    if (vm->irqchip == AX_IRQCHIP_KERNEL)
+        time_try(
+            vm, "KVM_REINJECT_CONTROL",
+            ax_kvm_ioctl(vm->fd, KVM_REINJECT_CONTROL, (uintptr_t)&control));
+}
+
+int ax_kvm_arch_time_stop(struct ax_engine_vm *vm)
+{
+    struct arch_vm *arch = vm->arch;
+    int err = ax_kvm_ioctl(vm->fd, KVM_GET_CLOCK, (uintptr_t)&arch->clock);
+
+    arch->tsc = __builtin_ia32_rdtsc();
+    arch->clock_saved = !err;
+    time_try(vm, "KVM_GET_CLOCK", err);
+    time_pit(vm, false);
+    return 0;
+}
+
+int ax_kvm_arch_time_go(struct ax_engine_vm *vm)
+{
+    struct arch_vm *arch = vm->arch;
+    struct kvm_clock_data clock = {.clock = arch->clock.clock};
+    uint64_t now;
+
+    time_pit(vm, true);
+    if (arch->clock_saved)
+        time_try(vm, "KVM_SET_CLOCK",
+                 ax_kvm_ioctl(vm->fd, KVM_SET_CLOCK, (uintptr_t)&clock));
+    arch->clock_saved = false;
+    now = __builtin_ia32_rdtsc();
+    /* A host that slept may have begun anew, which KVM hides from guests. */
+    arch->tsc = now > arch->tsc ? now - arch->tsc : 0;
+    return 0;
+}
+
+/*
+ * Turns the guest's TSC back by what the host's went on. By that and not by
+ * stopped_ns: CLOCK_MONOTONIC is steered, the TSC is not, and a guest that had
+ * been suspended for hours would find its TSC behind what it has read before.
+ * One figure for all vCPUs keeps their offsets equal, which is how KVM knows
+ * that their TSCs are in step. A kernel before 5.16 lets it go on: to write
+ * MSR_IA32_TSC instead would make KVM guess whether they still are.
+ */
+static int arch_turn_tsc_back(struct ax_engine_vcpu *vcpu)
+{
+    const struct arch_vm *arch = vcpu->vm->arch;
+    uint64_t offset;
+    struct kvm_device_attr attr = {
+        .group = KVM_VCPU_TSC_CTRL,
+        .attr = KVM_VCPU_TSC_OFFSET,
+        .addr = (uintptr_t)&offset,
+    };
+    int err = ax_kvm_ioctl(vcpu->fd, KVM_GET_DEVICE_ATTR, (uintptr_t)&attr);
+
+    if (err)
+        return err;
+    offset -= arch->tsc;
+    return ax_kvm_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, (uintptr_t)&attr);
+}
+
+int ax_kvm_arch_vcpu_time_go(struct ax_engine_vcpu *vcpu, uint64_t stopped_ns)
+{
+    int err;
+
+    time_try(vcpu->vm, "KVM_VCPU_TSC_OFFSET", arch_turn_tsc_back(vcpu));
+    /* Tells the guest's watchdogs; EINVAL: it does not use kvmclock. */
+    err = ax_kvm_ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+    time_try(vcpu->vm, "KVM_KVMCLOCK_CTRL", err == -EINVAL ? 0 : err);
+    return 0;
+}
+
 /* ---- vCPU ---- */
 
 static int arch_set_cpuid(struct ax_engine_vcpu *vcpu)
@@ -273,6 +374,21 @@ void ax_kvm_arch_vcpu_fini(struct ax_engine_vcpu *vcpu)
 {
     free(vcpu->arch);
     vcpu->arch = NULL;
+}
+
+/*
+ * A CPU that waits for its SIPI blocks NMIs (SDM 3C, VM entries, "Activity
+ * State"), and KVM would spin in that wait if one were pending.
+ */
+int ax_kvm_arch_vcpu_nmi(struct ax_engine_vcpu *vcpu)
+{
+    struct kvm_mp_state mp = {.mp_state = KVM_MP_STATE_RUNNABLE};
+    int err = ax_kvm_ioctl(vcpu->fd, KVM_GET_MP_STATE, (uintptr_t)&mp);
+
+    if (!err && (mp.mp_state == KVM_MP_STATE_UNINITIALIZED ||
+                 mp.mp_state == KVM_MP_STATE_INIT_RECEIVED))
+        return -EAGAIN;
+    return ax_kvm_ioctl(vcpu->fd, KVM_NMI, 0);
 }
 
 /* ---- registers ---- */

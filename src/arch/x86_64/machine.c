@@ -382,4 +382,5 @@ const struct ax_arch ax_arch_x86_64 = {
     .plan = machine_plan,
     .boot = ax_x86_boot,
     .dump = ax_x86_dump,
+    .core = &ax_x86_core,
 };

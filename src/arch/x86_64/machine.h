@@ -21,4 +21,6 @@ void ax_x86_dump(const struct ax_backend_ops *ops, struct ax_engine_vcpu *vcpu,
                  unsigned count, void (*line)(void *ctx, const char *text),
                  void *ctx);
 
+extern const struct ax_core_ops ax_x86_core;
+
 #endif

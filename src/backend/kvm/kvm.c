@@ -567,6 +567,10 @@ const struct ax_backend_ops ax_kvm = {
     .vcpu_run = kvm_vcpu_run,
     .vcpu_kick = kvm_vcpu_kick,
     .vcpu_blocked = kvm_vcpu_blocked,
+    .time_stop = ax_kvm_arch_time_stop,
+    .time_go = ax_kvm_arch_time_go,
+    .vcpu_time_go = ax_kvm_arch_vcpu_time_go,
+    .vcpu_nmi = ax_kvm_arch_vcpu_nmi,
     .msi_send = kvm_msi_send,
     .msi_route = ax_kvm_arch_msi_route,
 };

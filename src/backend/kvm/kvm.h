@@ -49,8 +49,12 @@ struct ax_engine_vcpu {
     void *arch;
 };
 
-/* The signal that brings a vCPU thread out of KVM_RUN. */
-#define AX_KVM_KICK (SIGRTMIN + 1)
+/*
+ * The signal that brings a vCPU thread out of KVM_RUN. Not a real-time one:
+ * those are queued, one for each kick, and lost when the queue that all of a
+ * user's processes share is full (RLIMIT_SIGPENDING).
+ */
+#define AX_KVM_KICK SIGURG
 
 /* ioctl that gives -errno instead of -1. */
 int ax_kvm_ioctl(int fd, unsigned long request, uintptr_t arg);
@@ -83,6 +87,12 @@ void ax_kvm_arch_vm_fini(struct ax_engine_vm *vm);
 /* As msi_route of the contract; fails where there is no split irqchip. */
 int ax_kvm_arch_msi_route(struct ax_engine_vm *vm, unsigned pin,
                           uint64_t address, uint32_t data, bool masked);
+
+/* As the optional operations of the contract. */
+int ax_kvm_arch_time_stop(struct ax_engine_vm *vm);
+int ax_kvm_arch_time_go(struct ax_engine_vm *vm);
+int ax_kvm_arch_vcpu_time_go(struct ax_engine_vcpu *vcpu, uint64_t stopped_ns);
+int ax_kvm_arch_vcpu_nmi(struct ax_engine_vcpu *vcpu);
 
 int ax_kvm_arch_vcpu_init(struct ax_engine_vcpu *vcpu);
 void ax_kvm_arch_vcpu_fini(struct ax_engine_vcpu *vcpu);

@@ -38,6 +38,12 @@ axvm_guest(memmap-3G memmap 33 " 0 failed" --
 
 axvm_guest(rtc rtc 33 " 0 failed" --
     --set [[kernel.cmdline="epoch=@NOW@"]])
+axvm_guest(ticks ticks 33 "2*ticks=" " 0 failed")
+axvm_guest_input(ticks "qqx")
+axvm_guest(ticks-split ticks 33 "2*ticks=" " 0 failed" -- ${SPLIT})
+axvm_guest_input(ticks-split "qqx")
+axvm_guest(nmi nmi 33 "nmi 1" "nmi 2" --
+    --set [[kernel.cmdline="self=1"]])
 axvm_guest(debug-console portio 33 "1*[e9: forward]" "1*[e9: backwards]")
 axvm_guest(uart-echo uart 33 "echo: hello" "echo: you there" --
     --set [[kernel.cmdline="lines=2"]])
