@@ -204,9 +204,11 @@ json_t *ax_describe_all(struct ax_vm *vm)
 static double now(void)
 {
     struct timespec t;
+    long ms;
 
     clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + (double)(t.tv_nsec / 1000000) / 1000;
+    ms = t.tv_nsec / 1000000;
+    return (double)t.tv_sec + (double)ms / 1000;
 }
 
 json_t *ax_describe_event(enum ax_fleet_event_kind kind, struct ax_vm *vm)

@@ -55,10 +55,10 @@ int ax_execute_create(const struct ax_control_env *env,
 /* Accepts NULL. Commands that wait are answered with an error. */
 void ax_execute_destroy(struct ax_execute *exec);
 
-/* Does what request (borrowed) asks for. Exactly one answer follows, unless the
- * asker is forgotten before. */
+/* Does what the request json (borrowed) asks for. Exactly one answer follows,
+ * unless the asker is forgotten before. */
 void ax_execute(struct ax_execute *exec, struct ax_asker *asker,
-                struct json_t *request);
+                struct json_t *json);
 
 /* The answer to what is no request at all. */
 void ax_execute_complain(struct ax_asker *asker, enum ax_execute_error code,

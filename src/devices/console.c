@@ -508,7 +508,7 @@ static void console_look_out(struct ax_console *console, struct outlook *out)
 
 static void console_rearm(struct ax_console *console)
 {
-    struct outlook now;
+    struct outlook now = {0};
 
     console_look_out(console, &now);
     if (console->in_watch)
