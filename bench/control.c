@@ -223,7 +223,7 @@ static void *asker_main(void *arg)
     struct asker *asker = arg;
     int fd = ax_control_connect(asker->path);
 
-    need(fd >= 0, "connect");
+    need(fd >= 0 && !fcntl(fd, F_SETFL, 0), "connect"); /* it shall block */
     read_line(fd);
     for (unsigned i = 0; i < ROUNDS / 4; i++) {
         uint64_t start = now_ns();

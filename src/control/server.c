@@ -416,12 +416,11 @@ static int control_check_path(const struct ax_control *control)
     fd = ax_control_connect(control->path);
     if (fd == -ECONNREFUSED || fd == -ENOENT)
         return 0;
+    if (fd < 0 && fd != -EAGAIN)
+        return control_say(control, fd, strerror(-fd));
     if (fd >= 0)
         close(fd);
-    return fd >= 0 || fd == -EAGAIN
-               ? control_say(control, -EADDRINUSE,
-                             "another process listens there")
-               : control_say(control, fd, strerror(-fd));
+    return control_say(control, -EADDRINUSE, "another process listens there");
 }
 
 /*
