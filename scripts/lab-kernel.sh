@@ -36,13 +36,15 @@ unpack() {
         mv root/boot/vmlinuz-* kernel/vmlinuz &&
         mv root/boot/config-* kernel/config &&
         ls root/lib/modules >kernel/release &&
-        for module in irqbypass kvm kvm-amd kvm-intel ccp pvpanic pvpanic-mmio; do
+        for module in irqbypass kvm kvm-amd kvm-intel ccp pvpanic pvpanic-mmio \
+            button evdev; do
             find root/lib/modules -name "$module.ko" \
                 -exec mv {} kernel/modules/ \;
         done && rm -rf "$kernel" && mv kernel "$kernel")
 }
 
-if [ -z "$package" ] || [ ! -d "$kernel" ]; then
+# evdev: what was unpacked before that was wanted is unpacked again.
+if [ -z "$package" ] || [ ! -e "$kernel/modules/evdev.ko" ]; then
     work=$(mktemp -d "$lab_cache/fetch.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     if [ -z "$package" ] || ! unpack; then

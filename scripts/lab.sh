@@ -2,8 +2,8 @@
 # lab.sh ARCH [OPTIONS] [--] COMMAND...: runs COMMAND on a Linux host with KVM.
 #
 # The host is an emulated machine with virtualization extensions, a Debian
-# kernel and a busybox initramfs in which axvm-run, linked statically, is on
-# the PATH. COMMAND goes to its shell, as with ssh; its console is this
+# kernel and a busybox initramfs in which axvm-run and axvm, linked statically, are
+# on the PATH. COMMAND goes to its shell, as with ssh; its console is this
 # terminal, and its exit status becomes ours.
 #
 #   ARCH              x86_64: QEMU with SVM, a second or three to start;
@@ -11,7 +11,8 @@
 #   --file PATH[=NAME]  put a file or directory there as NAME (default: its own
 #                     name; in COMMAND's directory unless NAME is absolute).
 #                     Repeatable.
-#   --axvm FILE       the axvm-run to take; default: build the static preset
+#   --axvm FILE       the axvm-run to take, and the axvm beside it; default: build
+#                     the static preset
 #   --no-axvm         do without one
 #   --timeout N       give up after N seconds (default 120): status 124
 #   --memory MIB      of the machine (default 1024)
@@ -79,7 +80,7 @@ if [ -z "$axvm" ]; then
     (
         flock 9
         cd "$top" && cmake --preset static && cmake --build --preset static \
-            --target axvm-run
+            --target axvm-run axvm-client
     ) 9>"$top/build/.static-lock" >"$top/build/static.log" 2>&1 ||
         die "the static build failed: see build/static.log"
 fi
@@ -103,6 +104,7 @@ root=$work/root
 mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,etc,lab,lib/modules}
 cp "$(command -v busybox)" "$root/bin/busybox"
 [ "$axvm" = none ] || cp "$axvm" "$root/bin/axvm-run"
+[ ! -e "$(dirname "$axvm")/axvm" ] || cp "$(dirname "$axvm")/axvm" "$root/bin/axvm"
 for module in irqbypass kvm kvm-amd kvm-intel; do
     cp "$kernel/modules/$module.ko" "$root/lib/modules/"
 done

@@ -9,7 +9,7 @@ mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 
-for module in pvpanic pvpanic-mmio; do
+for module in pvpanic pvpanic-mmio button evdev; do
     insmod "/lib/modules/$(uname -r)/$module.ko" 2>/dev/null
 done
 pvpanic=no
@@ -37,7 +37,28 @@ read -r line </proc/cmdline
 end=${line##*ax.end=}
 end=${end%% *}
 echo "ax: end $end"
+
+# Ticks, and obeys its console and its power button, until one of them ends it.
+live() {
+    echo "ax: banner $(sed -n 's/ . linux_banner$//p' /proc/kallsyms)"
+    {
+        dd if=/dev/input/event0 of=/dev/null bs=24 count=1 2>/dev/null &&
+            echo "ax: power button" && poweroff -f
+    } &
+    while read -r line; do
+        case $line in
+        reboot) reboot -f ;;
+        panic) echo c >/proc/sysrq-trigger ;;
+        esac
+    done </dev/console & # or it would read nothing, in the background
+    while read -r uptime _ </proc/uptime; do
+        echo "ax: tick $uptime"
+        sleep 0.2
+    done
+}
+
 case $end in
+live) live ;;
 poweroff) poweroff -f ;;
 reboot) reboot -f ;;
 panic) echo c >/proc/sysrq-trigger ;;

@@ -17,6 +17,9 @@ for kernel in "$lab_cache"/{cloud,generic}-*; do
     [ -e "$kernel/release" ] || continue
     modules=$root/lib/modules/$(cat "$kernel/release")
     mkdir -p "$modules"
-    cp "$kernel"/modules/pvpanic*.ko "$modules/"
+    for module in pvpanic pvpanic-mmio button evdev; do
+        [ ! -e "$kernel/modules/$module.ko" ] ||
+            cp "$kernel/modules/$module.ko" "$modules/"
+    done
 done
 (cd "$root" && find . -print0 | cpio --null -o -H newc -R 0:0 --quiet) >"$1"

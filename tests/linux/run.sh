@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# run.sh [--vtx] [--tap FILE] [--axvm FILE] CASE...: unmodified Debian kernels.
+# run.sh [--vtx] [--life] [--tap FILE] [--axvm FILE] CASE...: Debian's kernels.
 #
 # Boots the lab once and runs every CASE in it (see cases.sh), with a line for
 # each; the same as TAP in FILE. --vtx: on real VT-x, in Bochs, and slowly.
+# --life: the cases of life.sh instead, which control one guest with axvm.
 
 set -eu
 . "$(dirname "$0")/../../scripts/lib.sh"
 
-arch=x86_64 limit=60 tap='' options=(--timeout 300)
+arch=x86_64 limit=60 tap='' script=cases.sh options=(--timeout 300)
 while [ $# -gt 0 ]; do
     case $1 in
     --help) help_text && exit ;;
@@ -16,6 +17,7 @@ while [ $# -gt 0 ]; do
         arch=x86_64-vtx limit=1500 options+=(--timeout 1000)
         shift
         ;;
+    --life) script=life.sh && shift ;;
     --tap) tap=$2 && shift 2 ;;
     --axvm) options+=(--axvm "$2") && shift 2 ;;
     -*) usage_error "unknown option '$1'" ;;
@@ -30,7 +32,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/axvm-linux.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 143' INT TERM HUP
 for flavour in cloud generic; do
-    case " $*" in *" $flavour-"*) ;; *) continue ;; esac
+    case "$script $*" in *" $flavour-"*) ;; *) continue ;; esac
     kernel=$("$top/scripts/lab-kernel.sh" "$flavour") || {
         status=$?
         printf '%s\n' "$kernel"
@@ -40,12 +42,30 @@ for flavour in cloud generic; do
         --file "$kernel/release=release-$flavour")
 done
 "$here/make-initrd.sh" "$work/initrd"
-options+=(--file "$here/cases.sh" --file "$work/initrd")
+options+=(--file "$here/$script" --file "$work/initrd")
+
+# gdb is linked dynamically, and does not start without Python: take along its
+# libraries, and of Python as much as it looks for.
+if [ $script = life.sh ]; then
+    has gdb || skip "gdb, which opens the dump, is missing"
+    mkdir -p "$work/gdb/lib"
+    cp -L "$(command -v gdb)" "$work/gdb/gdb"
+    ldd "$work/gdb/gdb" | grep -o '/[^ ]*' | while IFS= read -r library; do
+        cp -L "$library" "$work/gdb/lib/"
+    done
+    options+=(--file "$work/gdb")
+    python=$(find /usr/lib -maxdepth 1 -name 'python3.*' -print -quit)
+    if [ -n "$python" ]; then
+        mkdir "$work/python"
+        cp -r "$python"/{*.py,encodings,collections,importlib,re} "$work/python/"
+        options+=(--file "$work/python=$python")
+    fi
+fi
 
 run_lab() {
     status=0
     "$top/scripts/lab.sh" "$arch" "${options[@]}" --log "$work/log" -- \
-        sh cases.sh $limit "$@" </dev/null || status=$?
+        sh $script $limit "$@" </dev/null || status=$?
 }
 run_lab "$@"
 if [ $status = 124 ]; then

@@ -10,6 +10,8 @@ endfunction()
 axvm_linux(linux linux 360
     cloud-1-poweroff cloud-2-poweroff generic-1-poweroff
     cloud-1-reboot cloud-1-panic cloud-1-poweroff-axvisor)
+axvm_linux(linux_life linux 360 --life
+    cloud-suspend cloud-reboot cloud-restart cloud-reset cloud-dump cloud-stop)
 axvm_linux(linux_more slow 360
     generic-2-poweroff generic-1-reboot generic-1-panic)
 axvm_linux(linux_vtx slow 1200 --vtx cloud-1-poweroff)
