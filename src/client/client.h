@@ -28,9 +28,13 @@ struct client {
     int input;          /* where a console's input is; -1: nowhere */
 };
 
-/* A line on standard error. */
+/* What went wrong: a line on standard error that says whose it is. */
 __attribute__((format(printf, 2, 3))) void
 client_say(const struct client *client, const char *format, ...);
+
+/* What people at a terminal want to know: a line there. */
+__attribute__((format(printf, 2, 3))) void
+client_note(const struct client *client, const char *format, ...);
 
 /*
  * Does what words ask for and says what goes wrong. A status; after a signal

@@ -39,8 +39,8 @@ static void console_key(struct console *console, char key)
         console->done = true;
         break;
     case 'h':
-        client_say(console->client, "Ctrl-a d detaches, Ctrl-a Ctrl-a sends "
-                                    "one Ctrl-a, Ctrl-a h prints this");
+        client_note(console->client, "Ctrl-a d detaches, Ctrl-a Ctrl-a sends "
+                                     "one Ctrl-a, Ctrl-a h prints this");
         break;
     }
 }
@@ -229,14 +229,14 @@ int console_run(const struct client *client, struct connection *connection,
     console.out = connection_rest(connection, &console.out_size);
     console.terminal = console.input >= 0 && client_terminal_raw();
     if (console.terminal)
-        client_say(client, "console of %s, Ctrl-a d detaches", vm);
+        client_note(client, "console of %s, Ctrl-a d detaches", vm);
     if (!err)
         err = console_pump(&console);
     if (console.terminal) {
         client_terminal_restore();
         fputc('\n', stderr);
-        client_say(client, "console of %s: %s", vm,
-                   console.closed ? "closed" : "detached");
+        client_note(client, "console of %s: %s", vm,
+                    console.closed ? "closed" : "detached");
     }
     console_release_signals(&console, &before);
     if (err == -EINTR)

@@ -40,6 +40,19 @@ void client_say(const struct client *client, const char *format, ...)
     fprintf(stderr, "%s: %s\n", client->prefix, text);
 }
 
+void client_note(const struct client *client, const char *format, ...)
+{
+    va_list args;
+
+    if (!client->prefix)
+        return;
+    fflush(stdout);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 static int failed(const struct run *run, int err)
 {
     switch (err) {
@@ -203,7 +216,7 @@ static int run_watch(const struct run *run, double seconds)
 
     connection_follow(run->connection);
     if (isatty(STDOUT_FILENO) && !json_object_get(run->call->options, "json"))
-        client_say(run->client, "%s: until Ctrl-C", run->what);
+        client_note(run->client, "%s: until Ctrl-C", run->what);
     for (;;) {
         status = watch_once(run, &before, &last);
         if (status || ferror(stdout))

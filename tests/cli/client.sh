@@ -15,42 +15,7 @@ servers=()
 trap 'kill "${servers[@]}" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 out=$work/out err=$work/err
-count=0 failed=0
-: >"$tap"
-
-result() { # ok|"not ok" NAME [REASON]
-    count=$((count + 1))
-    echo "$1 $count - $2${3:+ # SKIP $3}" | tee -a "$tap"
-    [ "$1" = ok ] || failed=1
-}
-
-# run STATUS COMMAND...: runs it; false if the status differs.
-run() {
-    local wanted=$1
-    shift
-    timeout 60 "$@" >"$out" 2>"$err" </dev/null
-    status=$?
-    [ "$status" = "$wanted" ] && return
-    echo "# status $status instead of $wanted: $*"
-    sed 's/^/# /' "$out" "$err" | head -40
-    return 1
-}
-
-said() { # TEXT...: each stands in what the last run printed
-    local text
-    for text; do
-        grep -qF -e "$text" "$out" "$err" && continue
-        echo "# not said: $text"
-        sed 's/^/# /' "$out" "$err" | head -40
-        return 1
-    done
-}
-
-case_() { # NAME COMMAND...: a case that is one shell function
-    local name=$1
-    shift
-    if "$@"; then result ok "$name"; else result "not ok" "$name"; fi
-}
+. "$here/lib.sh"
 
 if ! command -v python3 >/dev/null; then
     echo "SKIP: no python3"

@@ -7,6 +7,7 @@
 set -u
 
 tap=$1 axvm=$2 guests=$3
+here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/axvm-service.XXXXXX")
 # Managers, and what a case that failed half-way has left.
 end_children() {
@@ -19,14 +20,8 @@ end_children() {
 trap 'end_children; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 out=$work/out err=$work/err
-count=0 failed=0 pid=
-: >"$tap"
-
-result() { # ok|"not ok" NAME [REASON]
-    count=$((count + 1))
-    echo "$1 $count - $2${3:+ # SKIP $3}" | tee -a "$tap"
-    [ "$1" = ok ] || failed=1
-}
+pid=
+. "$here/lib.sh"
 
 case_() { # NAME COMMAND...: a case that is one shell function, in a clean folder
     local name=$1
@@ -36,34 +31,9 @@ case_() { # NAME COMMAND...: a case that is one shell function, in a clean folde
         result ok "$name"
     else
         result "not ok" "$name"
-        sed 's/^/# /' "$out" "$err" 2>/dev/null | head -n 40
+        show_output
     fi
     end_children
-}
-
-have_kvm=
-if (: <>/dev/kvm) 2>/dev/null; then have_kvm=yes; fi
-kvm_case() {
-    if [ $have_kvm ]; then
-        case_ "$@"
-    else
-        echo "SKIP: $1: cannot open /dev/kvm"
-        result ok "$1" "cannot open /dev/kvm"
-    fi
-}
-
-complain() {
-    echo "# $*"
-    return 1
-}
-
-# until_true COMMAND...: waits for it, half a minute at most.
-until_true() {
-    local deadline=$((SECONDS + 30))
-    until "$@" 2>/dev/null; do
-        [ "$SECONDS" -lt "$deadline" ] || complain "never true: $*" || return
-        sleep 0.05
-    done
 }
 
 # start OPTION...: the guest that waits for its power button; in $pid.

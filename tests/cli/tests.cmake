@@ -8,3 +8,9 @@ set_tests_properties(cli PROPERTIES LABELS cli TIMEOUT 300)
 add_test(NAME client COMMAND ${CMAKE_CURRENT_LIST_DIR}/client.sh
     ${AXVM_TAP_DIR}/client.tap $<TARGET_FILE:axvm-client>)
 set_tests_properties(client PROPERTIES LABELS cli TIMEOUT 300)
+
+# Both together.
+add_test(NAME control COMMAND ${CMAKE_CURRENT_LIST_DIR}/control.sh
+    ${AXVM_TAP_DIR}/control.tap $<TARGET_FILE:axvm-run>
+    $<TARGET_FILE:axvm-client> ${CMAKE_BINARY_DIR}/tests/guest/${AXVM_HOST_ARCH})
+set_tests_properties(control PROPERTIES LABELS cli TIMEOUT 400)

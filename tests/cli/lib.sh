@@ -1,0 +1,68 @@
+# lib.sh - what the scripts of this folder share. Sourced, with $tap, $out and
+# $err set; writes one line of TAP per case to $tap.
+# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # set and used by whoever sources this
+
+count=0 failed=0
+: >"$tap"
+
+result() { # ok|"not ok" NAME [REASON]
+    count=$((count + 1))
+    echo "$1 $count - $2${3:+ # SKIP $3}" | tee -a "$tap"
+    [ "$1" = ok ] || failed=1
+}
+
+case_() { # NAME COMMAND...: a case that is one shell function
+    local name=$1
+    shift
+    if "$@"; then result ok "$name"; else result "not ok" "$name"; fi
+}
+
+skip() { # NAME REASON
+    echo "SKIP: $1: $2"
+    result ok "$1" "$2"
+}
+
+have_kvm=
+if (: <>/dev/kvm) 2>/dev/null; then have_kvm=yes; fi
+kvm_case() {
+    if [ $have_kvm ]; then case_ "$@"; else skip "$1" "cannot open /dev/kvm"; fi
+}
+
+complain() {
+    echo "# $*"
+    return 1
+}
+
+show_output() { sed 's/^/# /' "$out" "$err" 2>/dev/null | head -n 40; }
+
+# run STATUS COMMAND...: runs it; false if the status differs.
+run() {
+    local wanted=$1
+    shift
+    timeout 60 "$@" >"$out" 2>"$err" </dev/null
+    status=$?
+    [ "$status" = "$wanted" ] && return
+    complain "status $status instead of $wanted: $*"
+    show_output
+    return 1
+}
+
+said() { # TEXT...: each stands in what the last run printed
+    local text
+    for text; do
+        grep -qF -e "$text" "$out" "$err" && continue
+        complain "not said: $text"
+        show_output
+        return 1
+    done
+}
+
+# until_true COMMAND...: waits for it, half a minute at most.
+until_true() {
+    local deadline=$((SECONDS + 30))
+    until "$@" 2>/dev/null; do
+        [ "$SECONDS" -lt "$deadline" ] || complain "never true: $*" || return
+        sleep 0.05
+    done
+}
