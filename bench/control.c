@@ -234,7 +234,7 @@ static void *asker_main(void *arg)
     }
     close(fd);
     print_median("list-in-flood", ns, ROUNDS / 4);
-    printf("list-in-flood-worst %lu\n", (unsigned long)ns[ROUNDS / 4 - 1]);
+    printf("list-in-flood-99 %lu\n", (unsigned long)ns[ROUNDS / 4 * 99 / 100]);
     ax_loop_wake(asker->done);
     return NULL;
 }

@@ -214,24 +214,40 @@ static void time_try(struct ax_engine_vm *vm, const char *what, int err)
         ax_log(vm->log, AX_LOG_DEBUG, "kvm: %s: %s", what, strerror(-err));
 }
 
+/* Does channel 0 tick again and again? */
+static bool pit_ticks(const struct ax_engine_vm *vm)
+{
+    struct kvm_pit_state2 pit;
+
+    return vm->irqchip == AX_IRQCHIP_KERNEL &&
+           !ax_kvm_ioctl(vm->fd, KVM_GET_PIT2, (uintptr_t)&pit) &&
+           (pit.channels[0].mode == 2 || pit.channels[0].mode == 3);
+}
+
 /*
  * KVM's PIT goes on by the host's time. What must not come of that are the
  * ticks that nobody took: KVM counts them and injects them as fast as the guest
- * acknowledges. Switching this off loses the owed ones and collects no more;
- * one tick stays latched in the interrupt controller, as a late one would.
+ * acknowledges. Switching this off forgets the owed ones; one tick stays
+ * latched in the interrupt controller, as a late one would. That costs a grace
+ * period of the host (some 80 us), so only where there can be any, and when
+ * time goes on: nobody waits so closely for that.
  *
  * Not by KVM_SET_PIT2, which forgets them too but starts every counter anew
  * from its reload value: a one-shot that is over would fire once more, and the
  * output of channel 2 fall again, under a guest that measures by it.
  */
-static void time_pit(struct ax_engine_vm *vm, bool goes)
+static void time_pit_go(struct ax_engine_vm *vm)
 {
-    struct kvm_reinject_control control = {.pit_reinject = goes};
+    struct kvm_reinject_control control = {.pit_reinject = false};
+    int err;
 
-    if (vm->irqchip == AX_IRQCHIP_KERNEL)
-        time_try(
-            vm, "KVM_REINJECT_CONTROL",
-            ax_kvm_ioctl(vm->fd, KVM_REINJECT_CONTROL, (uintptr_t)&control));
+    if (!pit_ticks(vm))
+        return;
+    err = ax_kvm_ioctl(vm->fd, KVM_REINJECT_CONTROL, (uintptr_t)&control);
+    control.pit_reinject = true;
+    if (!err)
+        err = ax_kvm_ioctl(vm->fd, KVM_REINJECT_CONTROL, (uintptr_t)&control);
+    time_try(vm, "KVM_REINJECT_CONTROL", err);
 }
 
 int ax_kvm_arch_time_stop(struct ax_engine_vm *vm)
@@ -242,7 +258,6 @@ int ax_kvm_arch_time_stop(struct ax_engine_vm *vm)
     arch->tsc = __builtin_ia32_rdtsc();
     arch->clock_saved = !err;
     time_try(vm, "KVM_GET_CLOCK", err);
-    time_pit(vm, false);
     return 0;
 }
 
@@ -252,7 +267,7 @@ int ax_kvm_arch_time_go(struct ax_engine_vm *vm)
     struct kvm_clock_data clock = {.clock = arch->clock.clock};
     uint64_t now;
 
-    time_pit(vm, true);
+    time_pit_go(vm);
     if (arch->clock_saved)
         time_try(vm, "KVM_SET_CLOCK",
                  ax_kvm_ioctl(vm->fd, KVM_SET_CLOCK, (uintptr_t)&clock));
