@@ -104,7 +104,7 @@ for name; do
     function=$(echo "$name" | tr - _)
     [ -n "$reason" ] || reason=$($function)
     if [ -z "$reason" ]; then
-        echo "ok $name"
+        echo "ok $name at=$(last tick)"
     else
         failed=1
         echo "not ok $name: $(echo "$reason" | tr '\n' ';')"
