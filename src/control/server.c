@@ -60,6 +60,7 @@ struct ax_control {
     struct ax_watch *watch;
     int fd;
     char *path;
+    bool wanted;      /* the path was given, and is no default */
     struct stat file; /* the socket, to remove no other; st_ino 0: none yet */
 };
 
@@ -373,8 +374,9 @@ static void control_again(void *ctx, uint64_t count)
 static int control_say(const struct ax_control *control, int err,
                        const char *why)
 {
-    ax_log(control->env.log, AX_LOG_ERROR, "control socket %s: %s",
-           control->path, why);
+    ax_log(control->env.log, control->wanted ? AX_LOG_ERROR : AX_LOG_WARN,
+           "control socket %s: %s%s", control->path, why,
+           control->wanted ? "" : ": axvm cannot reach this process");
     return err;
 }
 
@@ -385,14 +387,15 @@ static int control_default_path(struct ax_control *control)
     int err = ax_control_dir(dir, sizeof(dir));
 
     if (err) {
-        ax_log(control->env.log, AX_LOG_ERROR,
+        ax_log(control->env.log, AX_LOG_WARN,
                "control socket: the path of its directory is too long, set "
                "another XDG_RUNTIME_DIR or use --control");
         return err;
     }
     err = ax_control_make_dir(dir);
     if (err) {
-        ax_log(control->env.log, AX_LOG_ERROR, "control socket: %s: %s", dir,
+        ax_log(control->env.log, AX_LOG_WARN,
+               "control socket: %s: %s: axvm cannot reach this process", dir,
                err == -EPERM ? "the directory is not ours alone"
                              : strerror(-err));
         return err;
@@ -512,6 +515,7 @@ int ax_control_create(const struct ax_control_env *env, const char *path,
         return -ENOMEM;
     control->env = *env;
     control->fd = -1;
+    control->wanted = path;
     if (path)
         err = (control->path = strdup(path)) ? 0 : -ENOMEM;
     else

@@ -30,9 +30,9 @@ struct ax_control_env {
 };
 
 /*
- * path NULL: the default place, <pid>.sock. A socket there that nobody listens
- * on is replaced; one that answers is -EADDRINUSE. 0 or -errno after logging
- * why, -ENAMETOOLONG among them.
+ * path NULL: the default place, <pid>.sock; trouble there is only a warning. A
+ * socket there that nobody listens on is replaced; one that answers is
+ * -EADDRINUSE. 0 or -errno after logging why, -ENAMETOOLONG among them.
  */
 int ax_control_create(const struct ax_control_env *env, const char *path,
                       struct ax_control **out);
