@@ -35,9 +35,17 @@ static enum ax_on_end vm_policy(const struct ax_vm *vm, enum ax_vm_cause cause)
     }
 }
 
+/* Did the guest do it, and not somebody outside? */
+static bool vm_is_guests_doing(enum ax_vm_cause cause)
+{
+    return cause == AX_VM_END_OFF || cause == AX_VM_END_RESET ||
+           cause == AX_VM_END_CRASH || cause == AX_VM_END_EXIT;
+}
+
 void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code)
 {
     enum ax_vm_cause first;
+    bool keep;
 
     pthread_mutex_lock(&vm->lock);
     if (vm->end.cause == AX_VM_END_NONE)
@@ -46,8 +54,10 @@ void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code)
     vm->cancelled = true;
     pthread_cond_broadcast(&vm->all_here);
     pthread_mutex_unlock(&vm->lock);
+    /* A guest that is kept may do more on other vCPUs: that changes nothing. */
+    keep = vm_is_guests_doing(cause) && vm_policy(vm, first) == AX_ON_END_KEEP;
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        if (vm_policy(vm, first) == AX_ON_END_KEEP && first == cause)
+        if (keep)
             ax_vcpu_keep(vm->vcpus[i]);
         else
             ax_vcpu_stop(vm->vcpus[i]);

@@ -503,6 +503,25 @@ Test(vm, a_crashed_guest_is_kept_for_inspection)
     cr_assert_eq(ax_vm_force_stop(guest.vm), -EPERM);
 }
 
+/* Two kinds of end on different vCPUs; the first one counts. */
+Test(vm, a_guest_that_ends_on_every_vcpu_is_kept_whole)
+{
+    static const struct ax_fake_step steps[] = {
+        {.op = AX_FAKE_START, .target = AX_FAKE_ENTRY + 2 * sizeof(steps[0])},
+        OUT(PM1_CONTROL, 2, 0x2000),
+        OUT(RESET, 1, 0x06),
+        FOREVER};
+    uint64_t pc;
+
+    strcpy(ax_fake_guest_base, "on_poweroff = \"keep\"\n"
+                               "on_reboot = \"keep\"");
+    run(4, steps, AX_ARRAY_LEN(steps));
+    cr_assert(ax_vm_kept(guest.vm));
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert_eq(ax_vcpu_call(ax_vm_vcpu(guest.vm, i), read_pc, &pc, 10000),
+                     0);
+}
+
 Test(vm, a_kept_guest_starts_anew)
 {
     crash_and_keep();
