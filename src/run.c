@@ -258,7 +258,7 @@ static void run_signal(void *ctx, unsigned events)
     else if (info.ssi_signo != SIGHUP)
         run_ask(run, strsignal((int)info.ssi_signo));
     else if (run->on_terminal && run->terminal->taken() &&
-             !isatty(STDIN_FILENO))
+             tcgetpgrp(STDIN_FILENO) < 0) /* hung up, or its session is over */
         run_ask(run, "the terminal is gone");
     else
         run_reopen_log(run);

@@ -173,7 +173,7 @@ static json_t *describe_end(struct ax_vm *vm)
 {
     json_t *end = json_object();
 
-    if (!end || !add_end(end, ax_vm_end(vm)))
+    if (!end || !add_end(end, ax_vm_last_end(vm)))
         return end;
     json_decref(end);
     return NULL;

@@ -28,7 +28,7 @@
 
 enum {
     CLIENTS = 64,
-    BACKLOG = 16,
+    BACKLOG = CLIENTS, /* may come while the loop is busy */
     CHUNK = 4096,      /* read from one client before others have their turn */
     OUT_FIRST = 4096,  /* of the buffer of answers, which doubles up to */
     OUT_MAX = 1 << 20, /* ... this */

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 1000 };
@@ -22,7 +23,8 @@ enum { PATIENCE_MS = 1000 };
 struct ax_shell {
     void (*ended)(void *ctx);
     void *ctx;
-    pid_t pid, front; /* who had the terminal before: we */
+    pid_t pid, front;        /* who had the terminal before: we */
+    struct termios settings; /* those of the terminal before */
     int pidfd;
     struct ax_watch *watch;
 };
@@ -72,8 +74,11 @@ static int shell_spawn(const char *socket, pid_t *pid)
     return -err;
 }
 
-/* From the background this would stop us, if SIGTTOU were not blocked. */
-static void terminal_to(pid_t group)
+/*
+ * From the background this would stop us, if SIGTTOU were not blocked. settings
+ * (may be NULL) as well: a shell that was killed has left its own.
+ */
+static void terminal_to(pid_t group, const struct termios *settings)
 {
     sigset_t set, old;
 
@@ -81,6 +86,8 @@ static void terminal_to(pid_t group)
     sigaddset(&set, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &set, &old);
     tcsetpgrp(STDIN_FILENO, group);
+    if (settings)
+        tcsetattr(STDIN_FILENO, TCSANOW, settings);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -92,29 +99,32 @@ static void shell_ended(void *ctx, unsigned events)
     shell->pid = 0;
     ax_watch_destroy(shell->watch);
     shell->watch = NULL;
-    terminal_to(shell->front);
+    terminal_to(shell->front, &shell->settings);
     shell->ended(shell->ctx);
 }
 
 int ax_shell_create(struct ax_loop *loop, const char *socket,
                     void (*ended)(void *ctx), void *ctx, struct ax_shell **out)
 {
+    struct termios settings;
     struct ax_shell *shell;
     int err;
 
     *out = NULL;
-    if (tcgetpgrp(STDIN_FILENO) != getpgrp())
+    if (tcgetpgrp(STDIN_FILENO) != getpgrp() ||
+        tcgetattr(STDIN_FILENO, &settings))
         return -ENOTTY;
     shell = calloc(1, sizeof(*shell));
     if (!shell)
         return -ENOMEM;
+    shell->settings = settings;
     shell->ended = ended;
     shell->ctx = ctx;
     shell->front = getpgrp();
     shell->pidfd = -1;
     err = shell_spawn(socket, &shell->pid);
     if (!err) {
-        terminal_to(shell->pid);
+        terminal_to(shell->pid, NULL);
         kill(-shell->pid, SIGCONT); /* it may have asked too early */
         shell->pidfd = pidfd_open(shell->pid, 0);
         err = shell->pidfd < 0
@@ -139,7 +149,7 @@ static void shell_kill(struct ax_shell *shell)
     if (shell->pidfd < 0 || poll(&pfd, 1, PATIENCE_MS) != 1)
         kill(shell->pid, SIGKILL);
     waitpid(shell->pid, NULL, 0);
-    terminal_to(shell->front);
+    terminal_to(shell->front, &shell->settings);
 }
 
 void ax_shell_destroy(struct ax_shell *shell)

@@ -96,6 +96,7 @@ static int vm_reload(struct ax_vm *vm)
     enum ax_blame blame;
 
     ax_vm_unbuild(vm);
+    vm->last_end = vm->end;
     vm->end = (struct ax_vm_end){.cause = AX_VM_END_NONE};
     vm->noticed = false;
     vm->kept = false;
@@ -608,6 +609,13 @@ struct ax_vm_end ax_vm_end(struct ax_vm *vm)
     end = vm->end;
     pthread_mutex_unlock(&vm->lock);
     return end;
+}
+
+struct ax_vm_end ax_vm_last_end(struct ax_vm *vm)
+{
+    struct ax_vm_end end = ax_vm_end(vm);
+
+    return end.cause == AX_VM_END_NONE ? vm->last_end : end;
 }
 
 bool ax_vm_kept(const struct ax_vm *vm)

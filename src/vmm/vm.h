@@ -146,7 +146,8 @@ bool ax_vm_kept(const struct ax_vm *vm);
 int ax_vm_nmi(struct ax_vm *vm);
 
 enum ax_vm_state ax_vm_state(const struct ax_vm *vm);
-struct ax_vm_end ax_vm_end(struct ax_vm *vm);
+struct ax_vm_end ax_vm_end(struct ax_vm *vm);      /* of this life */
+struct ax_vm_end ax_vm_last_end(struct ax_vm *vm); /* ... or of the last one */
 struct ax_vm_times ax_vm_times(const struct ax_vm *vm);
 const struct ax_config *ax_vm_config(const struct ax_vm *vm);
 const char *ax_vm_what(const struct ax_vm *vm); /* what was booted, one line */

@@ -28,6 +28,7 @@ struct ax_vm {
     bool noticed;              /* the end is known to the loop */
     bool draining;             /* the console writes its last output */
     bool kept;                 /* Stopped, but as it was */
+    struct ax_vm_end last_end; /* of the life before this one */
     bool timed_out;            /* debug.timeout has passed */
     struct ax_timer *deadline; /* ... of debug.timeout */
     struct ax_timer *patience; /* until a guest asked to power off is forced */

@@ -24,7 +24,7 @@ skip() { # NAME REASON
 }
 
 have_kvm=
-if (: <>/dev/kvm) 2>/dev/null; then have_kvm=yes; fi
+if [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null; then have_kvm=yes; fi
 kvm_case() {
     if [ $have_kvm ]; then case_ "$@"; else skip "$1" "cannot open /dev/kvm"; fi
 }
@@ -61,7 +61,7 @@ said() { # TEXT...: each stands in what the last run printed
 # until_true COMMAND...: waits for it, half a minute at most.
 until_true() {
     local deadline=$((SECONDS + 30))
-    until "$@" 2>/dev/null; do
+    until "$@" >/dev/null 2>&1; do
         [ "$SECONDS" -lt "$deadline" ] || complain "never true: $*" || return
         sleep 0.05
     done

@@ -98,6 +98,31 @@ pidfile_of_a_failed_start() {
     [ $? = 2 ] && [ ! -e pid ]
 }
 
+# The leader of the terminal's session dies while the terminal is still there, so
+# that the one SIGHUP which comes finds it open.
+session_ends() {
+    python3 - "$axvm" <<'END'
+import os, pty, signal, sys, time
+leader, terminal = pty.fork()
+if leader == 0:
+    os.execvp("sh", ["sh", "-c", "%s --demo --pidfile pid; :" % sys.argv[1]])
+seen = b""
+while b"demo>" not in seen:
+    seen += os.read(terminal, 4096)
+with open("pid") as f:
+    pid = int(f.read())
+os.kill(leader, signal.SIGKILL)
+os.waitpid(leader, 0)
+os.close(terminal)
+end = time.monotonic() + 30
+while os.path.exists("pid"):  # axvm-run removes it when it ends
+    if time.monotonic() > end:
+        os.kill(pid, signal.SIGKILL)
+        sys.exit("# axvm-run lives on without its terminal")
+    time.sleep(0.05)
+END
+}
+
 kvm_case "the pidfile has the id and is removed" pidfile_holds_our_id
 kvm_case "a second process with the pidfile is refused" pidfile_has_one_owner
 kvm_case "the pidfile of a dead process is taken over" pidfile_of_a_dead_one
@@ -194,6 +219,11 @@ term_is_graceful() {
         grep -q "pressed: powering off" "$out"
 }
 
+if command -v python3 >/dev/null; then
+    kvm_case "a session that ends takes its guest along" session_ends
+else
+    skip "a session that ends takes its guest along" "needs python3"
+fi
 kvm_case "SIGHUP reopens the log" hangup_reopens_the_log
 kvm_case "SIGHUP ends no guest" hangups_end_nobody
 kvm_case "SIGHUP where the log cannot be reopened" hangup_that_fails

@@ -15,7 +15,7 @@ shift 2
 if [ ! -c /dev/kvm ]; then
     echo "SKIP: there is no /dev/kvm"
     exit 77
-elif ! (: <>/dev/kvm) 2>/dev/null; then
+elif ! { [ -c /dev/kvm ] && (: <>/dev/kvm); } 2>/dev/null; then
     echo "SKIP: this user may not open /dev/kvm"
     exit 77
 fi

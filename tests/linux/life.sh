@@ -93,7 +93,7 @@ stop_timeout = $limit
 [kernel]
 kernel_path = "vmlinuz-cloud"
 initrd = "initrd"
-cmdline = "console=ttyS0 quiet panic=-1 ax.end=live"
+cmdline = "console=ttyS0 quiet panic=-1 nopti ax.end=live"
 END
 {
     axvm-run --console file:console --pidfile pid guest.toml 2>log

@@ -340,6 +340,19 @@ Test(vm, start_after_stop_reads_the_image_again)
     cr_assert_eq(ax_vm_starts(guest.vm), 2);
 }
 
+Test(vm, the_last_end_is_remembered_in_the_next_life)
+{
+    static const struct ax_fake_step ends[] = {OUT(DEBUG_EXIT, 1, 1), FOREVER};
+    static const struct ax_fake_step spin[] = {FOREVER};
+
+    cr_assert_eq(run(1, ends, AX_ARRAY_LEN(ends)).code, 1);
+    write_image(spin, sizeof(spin));
+    cr_assert_eq(ax_vm_start(guest.vm), 0);
+    cr_assert_eq(ax_vm_end(guest.vm).cause, AX_VM_END_NONE);
+    cr_assert_eq(ax_vm_last_end(guest.vm).cause, AX_VM_END_EXIT);
+    cr_assert_eq(ax_vm_last_end(guest.vm).code, 1);
+}
+
 Test(vm, a_start_that_cannot_reload_leaves_it_stopped)
 {
     static const struct ax_fake_step steps[] = {OUT(DEBUG_EXIT, 1, 1), FOREVER};
