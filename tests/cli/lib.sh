@@ -3,6 +3,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034 # set and used by whoever sources this
 
+# What script(1) runs; dash would end by a Ctrl-C that its child has taken.
+export SHELL=/bin/bash
 count=0 failed=0
 : >"$tap"
 
