@@ -22,13 +22,13 @@ struct ax_vm {
     enum ax_vm_state state;
     struct ax_vm_times times;
     const char *refusal;       /* of the last operation; static text */
+    struct ax_vm_end last_end; /* of the life before this one */
     unsigned starts;           /* how often it was started */
     bool restart;              /* when it has stopped, it starts again */
     bool final;                /* when it has stopped, no policy counts */
     bool noticed;              /* the end is known to the loop */
     bool draining;             /* the console writes its last output */
     bool kept;                 /* Stopped, but as it was */
-    struct ax_vm_end last_end; /* of the life before this one */
     bool timed_out;            /* debug.timeout has passed */
     struct ax_timer *deadline; /* ... of debug.timeout */
     struct ax_timer *patience; /* until a guest asked to power off is forced */
