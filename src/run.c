@@ -47,7 +47,7 @@ struct run {
     struct ax_conmux *mux; /* several guests on the terminal */
     struct ax_control *control;
     struct ax_shell *shell;
-    struct ax_wake *reap; /* the shell has ended, or is wanted */
+    struct ax_wake *reap; /* the shell has ended */
 
     bool on_terminal; /* a console is "stdio" */
     bool quitting, asked;
@@ -142,6 +142,7 @@ static void run_shell_ended(void *ctx)
 static int run_open_shell(struct run *run)
 {
     const char *socket = run->control ? ax_control_path(run->control) : NULL;
+    const bool taken = run->terminal->taken();
     int err = -ENOTCONN;
 
     run->terminal->give();
@@ -152,7 +153,8 @@ static int run_open_shell(struct run *run)
         run_hold_consoles(run, true);
         return 0;
     }
-    run->terminal->take();
+    if (taken)
+        run->terminal->take();
     ax_log(run->log, AX_LOG_ERROR, "no shell: %s",
            err == -ENOTCONN ? "there is no control socket"
            : err == -ENOENT ? "the program axvm is not installed"

@@ -295,12 +295,6 @@ on_terminal() {
     wait "$pid"
     cmp before after || { echo "# the terminal is not restored" && return 1; }
 }
-ended_with() {
-    [ "$(cat status)" = "status=$1" ] && return
-    echo "# $(cat status) instead of $1"
-    sed 's/^/# /' typescript | head -60
-    return 1
-}
 terminal_detach() {
     on_terminal "$axvm console linux" 'x\001h' 'login:' '\001\001' 'sends one' \
         '\001d' X && ended_with 0 && grep -q "detached" typescript &&

@@ -11,14 +11,6 @@ tap=$1 axvm_run=$2 axvm=$3 guests=$4
 here=$(cd "$(dirname "$0")" && pwd)
 # Short: the path of a socket has 107 bytes at most.
 work=$(mktemp -d "/tmp/axvm-control.XXXXXX")
-# What a case has left, in particular one that failed half-way.
-end_children() {
-    local child
-    for child in $(jobs -pr); do
-        kill -KILL "$child"
-        wait "$child"
-    done
-} 2>/dev/null
 trap 'end_children; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 out=$work/out err=$work/err
@@ -749,12 +741,6 @@ on_terminal() {
     } 3>&1 >keys
     wait "$script"
     cmp before after || { echo "# the terminal is not restored" && return 1; }
-}
-ended_with() {
-    [ "$(cat status)" = "status=$1" ] && return
-    echo "# $(cat status) instead of $1"
-    sed 's/^/# /' typescript | head -60
-    return 1
 }
 shell_of_a_process() {
     guest vm demo ""

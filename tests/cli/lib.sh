@@ -60,6 +60,24 @@ said() { # TEXT...: each stands in what the last run printed
     done
 }
 
+# What a case has left in the background, in particular one that failed half-way.
+end_children() {
+    local child
+    for child in $(jobs -pr); do
+        kill -KILL "$child"
+        wait "$child"
+    done
+} 2>/dev/null
+
+# ended_with STATUS: of what a terminal of its own, with typescript and status,
+# has run.
+ended_with() {
+    [ "$(cat status)" = "status=$1" ] && return
+    echo "# $(cat status) instead of $1"
+    sed 's/^/# /' typescript | head -60
+    return 1
+}
+
 # until_true COMMAND...: waits for it, half a minute at most.
 until_true() {
     local deadline=$((SECONDS + 30))

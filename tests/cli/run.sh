@@ -243,6 +243,8 @@ reboots() {
 signalled() {
     local wanted=$1 text=$2 signals=$3 pid sig
     shift 3
+    : >"$out" # what an earlier one has said is not for us
+    : >"$err"
     "$axvm" --timeout 50 "$@" "$guests/powerbutton.toml" \
         >"$out" 2>"$err" </dev/null &
     pid=$!
@@ -304,12 +306,6 @@ on_terminal() {
     wait "$pid"
     rm -f keys.$$
     cmp before after || { echo "# the terminal is not restored" && return 1; }
-}
-ended_with() {
-    [ "$(cat status)" = "status=$1" ] && return
-    echo "# $(cat status) instead of $1"
-    sed 's/^/# /' typescript | head -60
-    return 1
 }
 terminal_power_off() {
     on_terminal 'poweroff\r' "$axvm --demo --timeout 30" 'demo>' && ended_with 0

@@ -9,14 +9,6 @@ set -u
 tap=$1 axvm=$2 guests=$3
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/axvm-service.XXXXXX")
-# Managers, and what a case that failed half-way has left.
-end_children() {
-    local child
-    for child in $(jobs -pr); do
-        kill -KILL "$child"
-        wait "$child"
-    done
-} 2>/dev/null
 trap 'end_children; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 out=$work/out err=$work/err
