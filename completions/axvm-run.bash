@@ -25,6 +25,13 @@ _axvm_run()
         --log-file | --pidfile) _filedir && return ;;
         --control) _axvm_run_words none && _filedir && return ;;
         --log-level) _axvm_run_words 'off error warn info debug' && return ;;
+        --gdb-on) _axvm_run_words 'crash reset poweroff' && return ;;
+        --gdb)
+            ! $split || case $cur in
+                unix:*) _axvm_run_path ;;
+                *) _axvm_run_words '1234 unix:' ;;
+            esac
+            ;; # its value is optional
         --trace)
             case $cur in
                 exits:*) _axvm_run_path ;;
@@ -45,7 +52,8 @@ _axvm_run()
 
     if [[ $cur == -* ]]; then
         _axvm_run_words '--demo --set --lenient --strict --dump-config
-            --console --shell --linger --control --pidfile --timeout --stats
+            --console --shell --linger --control --pidfile --gdb --gdb-wait
+            --gdb-on --timeout --stats
             --trace --log-level --log-file --help --usage --version'
         return
     fi

@@ -2,7 +2,7 @@
 # axvm.bash - completion for axvm; bash-completion loads it by its name.
 
 _axvm_commands='list show create start suspend resume stop restart reset delete
-    console stats wait events nmi dump quit help shell'
+    console stats wait events nmi gdb dump quit help shell'
 
 _axvm_offer()
 {
@@ -26,6 +26,7 @@ _axvm_options()
         stats) _axvm_offer '--watch --json' ;;
         wait) _axvm_offer '--state --timeout' ;;
         events) _axvm_offer '--json' ;;
+        gdb) _axvm_offer '--listen --off --exec' ;;
     esac
 }
 
@@ -39,7 +40,7 @@ _axvm()
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
             --pid | --socket) chosen=("${words[i]}" "${words[++i]}") ;;
-            --state | --timeout | --watch | -s | -t | -w)
+            --state | --timeout | --watch | --listen | -s | -t | -w | -l)
                 [[ $command == show ]] || ((++i))
                 ;;
             -*) ;;
@@ -51,6 +52,7 @@ _axvm()
         --socket) _filedir && return ;;
         --pid) _axvm_offer "$(pgrep -x axvm-run 2>/dev/null)" && return ;;
         --timeout | --watch) return ;;
+        --listen) _axvm_offer 'unix:' && compopt -o nospace && return ;;
         --state)
             _axvm_offer 'loading loaded running suspended stopping stopped'
             return
@@ -77,6 +79,6 @@ _axvm()
         show | delete | console | stats | wait | nmi)
             ((args)) || _axvm_vms
             ;;
-        dump) if ((args)); then _filedir; else _axvm_vms; fi ;;
+        dump | gdb) if ((args)); then _filedir; else _axvm_vms; fi ;;
     esac
 } && complete -F _axvm axvm

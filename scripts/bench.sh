@@ -24,7 +24,7 @@ done
 cd "$top"
 mkdir -p build
 "$top/scripts/setup.sh" build
-targets=(bareloop stopwatch bench_guests control)
+targets=(bareloop stopwatch bench_guests bench_control bench_gdb)
 if [ -z "$axvm" ]; then
     axvm=$top/build/static/axvm-run
     targets+=(axvm-run)
@@ -160,6 +160,35 @@ awk -v kick="$(cat "$work/bare-kick")" -v suspend="$(cat "$work/suspend")" \
             resume / 1000, resume / kick
         printf "list, 8 vCPUs flood exits       %9.2f ms, 99 of 100 within %.2f ms\n",
             list / 1e6, most / 1e6
+    }'
+
+# ---- debugging: the stub, beside a bare loop that steps
+
+for ((round = 0; round < rounds; round++)); do
+    "$bench/gdb" 2>>"$work/errors" | while read -r name ns; do
+        echo "$ns" >>"$work/gdb.$name"
+    done
+done
+printf '\n%-31s' 'debugging'
+for name in bare-step stepi access-alone access-attached memory-digits \
+    memory-bytes; do
+    median "$work/gdb.$name" >"$work/$name"
+done
+awk -v bare="$(cat "$work/bare-step")" -v step="$(cat "$work/stepi")" \
+    -v alone="$(cat "$work/access-alone")" \
+    -v attached="$(cat "$work/access-attached")" \
+    -v digits="$(cat "$work/memory-digits")" \
+    -v bytes="$(cat "$work/memory-bytes")" 'BEGIN {
+        if (!bare) { print " -"; exit }
+        printf "\nsingle step of a bare loop       %9.2f us\n", bare / 1000
+        printf "stepi through the stub          %9.2f us %5.2fx\n",
+            step / 1000, step / bare
+        printf "port write, debugger attached   %9.2f us %5.2fx\n",
+            attached / 1000, attached / alone
+        printf "memory, digits (m packets)      %9.0f MB/s\n",
+            16777.216 / (digits / 1e6)
+        printf "memory, bytes (x packets)       %9.0f MB/s\n",
+            16777.216 / (bytes / 1e6)
     }'
 
 strip -o "$work/stripped" "$axvm"

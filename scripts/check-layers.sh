@@ -36,6 +36,7 @@ backend/native/*
 vcpu/lifecycle.[ch]
 vcpu/vcpu.[ch]
 arch/arch.h
+debug/listen.[ch]
 vmm/config.[ch] vmm/config_*.[ch]
 vmm/lifecycle.[ch]
 vmm/image.[ch] vmm/image_*.[ch]
@@ -47,15 +48,24 @@ arch/registry.c
 vmm/crash.[ch]
 vmm/demo.h
 vmm/vm.h
-vmm/vm_parts.h vmm/vm.c vmm/vm_build.c
+vmm/vm_debug.h
+vmm/vm_parts.h vmm/vm.c vmm/vm_build.c vmm/vm_debug.c
 vmm/json.[ch]
 vmm/stats.[ch]
 vmm/sparse.[ch]
 vmm/elfcore.[ch]
 vmm/core.[ch]
 vmm/fleet.[ch]
-debug/gdb.[ch]
+debug/packet.[ch] debug/agent.[ch]
+debug/annex.[ch] debug/files.[ch]
+debug/target.h
+debug/breakpoints.[ch]
+debug/target.c
 control/*
+debug/monitor.[ch] debug/monitor_*.[ch]
+debug/session.[ch]
+debug/gdb.[ch]
+debug/stubs.[ch]
 host/*
 cli.[ch]
 run.[ch]
@@ -69,7 +79,10 @@ backend/kvm/kvm.h: backend/kvm/* arch/*/kvm.c
 backend/native/native.h: backend/native/* arch/*/native.c
 vmm/config_impl.h: vmm/config.c vmm/config_*.c
 vmm/image_parts.h: vmm/image.c vmm/image_*.c
-vmm/vm_parts.h: vmm/vm.c vmm/vm_build.c
+vmm/vm_parts.h: vmm/vm.c vmm/vm_build.c vmm/vm_debug.c
+vmm/vm_debug.h: vmm/vm_parts.h vmm/vm_debug.c debug/target.c
+debug/breakpoints.h: debug/breakpoints.c debug/target.c
+debug/monitor_parts.h: debug/monitor.c debug/monitor_*.c
 control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c
 devices/hostend.h: devices/console.c devices/hostend.c devices/conmux.c

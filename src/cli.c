@@ -3,6 +3,9 @@
  */
 #include "cli.h"
 
+#include "debug/listen.h"
+#include "vmm/config.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <math.h>
@@ -25,7 +28,12 @@ enum {
     KEY_PIDFILE,
     KEY_SHELL,
     KEY_LINGER,
+    KEY_GDB,
+    KEY_GDB_WAIT,
+    KEY_GDB_ON,
 };
+
+#define GDB_PORT "1234" /* QEMU's */
 
 static const struct argp_option options_table[] = {
     {NULL, 0, NULL, 0, "What to run:", 1},
@@ -49,14 +57,23 @@ static const struct argp_option options_table[] = {
     {"control", KEY_CONTROL, "PATH|none", 0,
      "Where the control socket is; default: axvm(1) finds it", 2},
     {"pidfile", KEY_PIDFILE, "FILE", 0, "Keep our process id in FILE", 2},
-    {NULL, 0, NULL, 0, "What to tell:", 3},
+    {NULL, 0, NULL, 0, "For a debugger:", 3},
+    {"gdb", KEY_GDB, "[HOST:]PORT|unix:PATH", OPTION_ARG_OPTIONAL,
+     "Where gdb connects; default: " GDB_PORT ". Further guests have the ports "
+     "that follow",
+     3},
+    {"gdb-wait", KEY_GDB_WAIT, NULL, 0,
+     "Halt before the first instruction and wait for gdb", 3},
+    {"gdb-on", KEY_GDB_ON, "EVENT[,EVENT...]", 0,
+     "Halt for gdb at a crash, reset or poweroff, instead of it", 3},
+    {NULL, 0, NULL, 0, "What to tell:", 4},
     {"stats", KEY_STATS, "FILE", OPTION_ARG_OPTIONAL,
-     "Exit statistics and boot timeline at the end: text, or JSON to FILE", 3},
-    {"trace", KEY_TRACE, "exits[:FILE]", 0, "One line per exit", 3},
+     "Exit statistics and boot timeline at the end: text, or JSON to FILE", 4},
+    {"trace", KEY_TRACE, "exits[:FILE]", 0, "One line per exit", 4},
     {"log-level", KEY_LOG_LEVEL, "LEVEL", 0,
-     "off, error, warn, info (default) or debug", 3},
+     "off, error, warn, info (default) or debug", 4},
     {"log-file", KEY_LOG_FILE, "FILE", 0,
-     "Append the log to FILE instead of standard error", 3},
+     "Append the log to FILE instead of standard error", 4},
     {NULL, 0, NULL, 0, "About:", -1},
     {0},
 };
@@ -100,6 +117,37 @@ static void parse_trace(const char *arg, struct ax_options *out,
                    arg);
     out->trace = true;
     out->trace_file = arg[5] ? arg + 6 : NULL;
+}
+
+static void parse_gdb(const char *arg, struct ax_options *out,
+                      struct argp_state *state)
+{
+    const char *problem;
+
+    out->gdb = arg ? arg : GDB_PORT;
+    problem = ax_listen_check(out->gdb);
+    if (problem)
+        argp_error(state, "--gdb: '%s': %s", arg, problem);
+}
+
+static void parse_gdb_on(const char *arg, struct ax_options *out,
+                         struct argp_state *state)
+{
+    const char *comma = arg;
+
+    for (const char *word = arg; comma; word = comma + 1) {
+        unsigned event;
+
+        comma = strchr(word, ',');
+        event = ax_config_gdb_event(word, comma ? (size_t)(comma - word)
+                                                : strlen(word));
+        if (!event)
+            argp_error(state,
+                       "--gdb-on: '%s' is unknown; expected crash, reset or "
+                       "poweroff, or several with commas",
+                       arg);
+        out->gdb_on |= event;
+    }
 }
 
 static void parse_file(const char *arg, struct ax_options *out)
@@ -193,6 +241,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         break;
     case KEY_LINGER:
         out->linger = true;
+        break;
+    case KEY_GDB:
+        parse_gdb(arg, out, state);
+        break;
+    case KEY_GDB_WAIT:
+        out->gdb_wait = true;
+        break;
+    case KEY_GDB_ON:
+        parse_gdb_on(arg, out, state);
         break;
     case ARGP_KEY_ARG:
         parse_file(arg, out);

@@ -37,6 +37,9 @@ struct ax_options {
     const char *console;
     const char *control; /* path, or "none"; NULL: the default place */
     const char *pidfile;
+    const char *gdb; /* spec of debug/listen.h; NULL: not given */
+    bool gdb_wait;
+    unsigned gdb_on; /* AX_GDB_ON_*; 0: not given */
     bool shell, linger;
 };
 

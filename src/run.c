@@ -6,6 +6,8 @@
 #include "backend/backend.h"
 #include "conf/hostconf.h"
 #include "control/server.h"
+#include "debug/listen.h"
+#include "debug/stubs.h"
 #include "devices/clock.h"
 #include "devices/conmux.h"
 #include "devices/console.h"
@@ -45,6 +47,7 @@ struct run {
     struct ax_fleet_listener listener;
     struct ax_source demo; /* the built-in guest, for as long as it may start */
     struct ax_conmux *mux; /* several guests on the terminal */
+    struct ax_stubs *stubs;
     struct ax_control *control;
     struct ax_shell *shell;
     struct ax_wake *reap; /* the shell has ended */
@@ -298,6 +301,28 @@ static int set_console(struct ax_config *conf, const char *spec)
     return 0;
 }
 
+/* What the command line says of the guest that is the index-th on it. */
+static int set_gdb(const struct ax_options *options, unsigned index,
+                   struct ax_config *conf)
+{
+    char spec[AX_LISTEN_ADDRESS];
+    char *copy;
+
+    conf->gdb_wait |= options->gdb_wait;
+    if (options->gdb_on)
+        conf->gdb_on = options->gdb_on;
+    if (!options->gdb)
+        return 0;
+    if (ax_listen_nth(options->gdb, index, spec, sizeof(spec)))
+        return -EINVAL; /* run_check_gdb has looked */
+    copy = strdup(spec);
+    if (!copy)
+        return -ENOMEM;
+    free(conf->gdb);
+    conf->gdb = copy;
+    return 0;
+}
+
 static int run_load_config(struct run *run, const char *file)
 {
     const struct ax_options *options = run->options;
@@ -320,7 +345,7 @@ static int run_load_config(struct run *run, const char *file)
         conf->timeout_ns = options->timeout_ns;
     if (options->console && set_console(conf, options->console))
         return AX_STATUS_FAILURE;
-    return 0;
+    return set_gdb(options, run->conf_count - 1, conf) ? AX_STATUS_FAILURE : 0;
 }
 
 static int run_check_console(const struct ax_options *options)
@@ -338,12 +363,41 @@ static int run_check_console(const struct ax_options *options)
     return AX_STATUS_USAGE;
 }
 
+static int run_check_gdb(const struct ax_options *options)
+{
+    const unsigned last = options->file_count ? options->file_count - 1 : 0;
+    char spec[AX_LISTEN_ADDRESS];
+
+    if (!options->gdb || !ax_listen_nth(options->gdb, last, spec, sizeof(spec)))
+        return 0;
+    fprintf(stderr, "axvm-run: --gdb: '%s': %s\n", options->gdb,
+            strncmp(options->gdb, "unix:", 5)
+                ? "there are more guests than ports from there on"
+                : "serves one guest, and there are several");
+    return AX_STATUS_USAGE;
+}
+
+static int run_check_gdb_wait(const struct run *run)
+{
+    bool any = !run->options->gdb_wait || run->options->gdb;
+
+    for (unsigned i = 0; !any && i < run->conf_count; i++)
+        any = run->confs[i]->gdb;
+    if (any)
+        return 0;
+    fprintf(stderr, "axvm-run: --gdb-wait: nobody could connect: add --gdb, or "
+                    "[debug] gdb to the guest's file\n");
+    return AX_STATUS_USAGE;
+}
+
 /* Every problem of every file in one go. */
 static int run_load_configs(struct run *run)
 {
     const struct ax_options *options = run->options;
     int status = run_check_console(options);
 
+    if (!status)
+        status = run_check_gdb(options);
     run->confs = calloc(options->file_count + 1U, sizeof(*run->confs));
     if (!run->confs)
         return AX_STATUS_FAILURE;
@@ -354,7 +408,7 @@ static int run_load_configs(struct run *run)
 
         status = status ? status : one;
     }
-    return status;
+    return status ? status : run_check_gdb_wait(run);
 }
 
 /* ---- steps of a start; each logs what fails and gives its exit status ---- */
@@ -490,6 +544,50 @@ static int run_plan_terminal(struct run *run)
     return run_share_terminal(run) ? AX_STATUS_FAILURE : 0;
 }
 
+/* ---- control and debuggers ---- */
+
+static int run_gdb(void *ctx, struct ax_vm *vm, const char *listen, bool off,
+                   const char **address, char *why, size_t why_size)
+{
+    struct run *run = ctx;
+
+    *address = NULL;
+    if (!off)
+        return ax_stubs_open(run->stubs, vm, listen, address, why, why_size);
+    ax_stubs_close(run->stubs, vm);
+    return 0;
+}
+
+static const char *run_gdb_address(void *ctx, const struct ax_vm *vm)
+{
+    const struct run *run = ctx;
+
+    return ax_stubs_address(run->stubs, vm);
+}
+
+static struct ax_control_env run_control_env(struct run *run)
+{
+    return (struct ax_control_env){
+        .fleet = run->fleet,
+        .loop = run->loop,
+        .log = run->log,
+        .host = run->host,
+        .start_ns = run->start_ns,
+        .quit = run_asked,
+        .adopt = run_adopt,
+        .gdb = run_gdb,
+        .gdb_address = run_gdb_address,
+        .ctx = run,
+    };
+}
+
+static int run_create_stubs(struct run *run)
+{
+    const struct ax_control_env env = run_control_env(run);
+
+    return ax_stubs_create(&env, &run->stubs) ? AX_STATUS_FAILURE : 0;
+}
+
 static int run_create_vms(struct run *run)
 {
     static const int statuses[] = {
@@ -503,11 +601,14 @@ static int run_create_vms(struct run *run)
                      &run->demo);
     for (unsigned i = 0; i < run->conf_count; i++) {
         struct ax_config *conf = run->confs[i];
+        struct ax_vm *vm;
 
         run->confs[i] = NULL;
         if (ax_fleet_add(run->fleet, conf,
-                         run->options->demo ? &run->demo : NULL, NULL, &blame))
+                         run->options->demo ? &run->demo : NULL, &vm, &blame))
             return statuses[blame];
+        if (conf->gdb && !ax_stubs_address(run->stubs, vm))
+            return AX_STATUS_USAGE;
     }
     return 0;
 }
@@ -516,16 +617,7 @@ static int run_create_vms(struct run *run)
 static int run_open_control(struct run *run)
 {
     const char *path = run->options->control;
-    struct ax_control_env env = {
-        .fleet = run->fleet,
-        .loop = run->loop,
-        .log = run->log,
-        .host = run->host,
-        .start_ns = run->start_ns,
-        .quit = run_asked,
-        .adopt = run_adopt,
-        .ctx = run,
-    };
+    const struct ax_control_env env = run_control_env(run);
 
     if (path && !strcmp(path, "none"))
         return 0;
@@ -549,6 +641,8 @@ static int run_create(struct run *run)
     if (!status)
         status = run_create_fleet(run);
     if (!status)
+        status = run_create_stubs(run);
+    if (!status)
         status = run_plan_terminal(run);
     if (!status)
         status = run_create_vms(run);
@@ -563,6 +657,7 @@ static void run_destroy(struct run *run)
 {
     ax_control_destroy(run->control); /* its clients hear of the end first */
     ax_shell_destroy(run->shell);
+    ax_stubs_destroy(run->stubs);
     if (run->fleet)
         ax_fleet_unlisten(run->fleet, &run->listener);
     ax_fleet_destroy(run->fleet);

@@ -12,6 +12,8 @@
 #include "base.h"
 #include "memory/memory.h"
 
+#include <stdio.h>
+
 struct ax_config;
 struct ax_log;
 struct ax_source;
@@ -109,6 +111,68 @@ struct ax_core_ops {
                 void *ctx);
 };
 
+/* How a vCPU sees memory, and where it stands. */
+struct ax_gdb_view {
+    uint64_t pc;                     /* linear address of its instruction */
+    uint64_t pc_base;                /* pc less the register's value */
+    uint64_t paging[AX_CORE_PAGING]; /* for translate, and walk of core */
+};
+
+/*
+ * What a debugger is told of a CPU (debug/gdb.c). Registers have the numbers of
+ * the target description: 0 to reg_count - 1, those of the "g" packet first.
+ * Values are in the guest's byte order.
+ */
+struct ax_gdb_ops {
+    const char *name;        /* "x86-64": for "monitor arch" */
+    const char *description; /* target.xml, complete */
+    unsigned reg_count, general_count;
+    unsigned pc;               /* the register's number */
+    const unsigned *expedited; /* told with every stop; reg_count ends it */
+    uint8_t breakpoint[4];     /* the instruction */
+    unsigned breakpoint_size;
+
+    unsigned (*reg_size)(unsigned reg); /* bytes, 0: no such register */
+    const char *(*reg_name)(unsigned reg);
+
+    /*
+     * On the vCPU's thread. buf has reg_size bytes. -EINVAL: the engine does
+     * not have it, or refuses the value; else -errno of the engine.
+     */
+    int (*reg_get)(const struct ax_backend_ops *ops,
+                   struct ax_engine_vcpu *vcpu, unsigned reg, uint8_t *buf);
+    int (*reg_set)(const struct ax_backend_ops *ops,
+                   struct ax_engine_vcpu *vcpu, unsigned reg,
+                   const uint8_t *buf);
+    int (*view)(const struct ax_backend_ops *ops, struct ax_engine_vcpu *vcpu,
+                struct ax_gdb_view *view);
+
+    /* Any thread while the guest stands; as ax_x86_translate. */
+    bool (*translate)(const struct ax_memory *mem,
+                      const uint64_t paging[AX_CORE_PAGING], uint64_t va,
+                      ax_gpa *gpa, struct ax_mapping *page);
+
+    /* One line: "64-bit mode, CPL 0, halted". On the vCPU's thread. */
+    void (*describe)(const struct ax_backend_ops *ops,
+                     struct ax_engine_vcpu *vcpu, char *buf, size_t size);
+
+    /*
+     * "monitor info TOPIC": the topics, NULL-terminated, and their text. On the
+     * vCPU's thread. 0, -EOPNOTSUPP: this VM has nothing like it, or -errno.
+     */
+    const char *const *topics;
+    int (*info)(const char *topic, const struct ax_backend_ops *ops,
+                struct ax_engine_vcpu *vcpu, const struct ax_memory *mem,
+                FILE *to);
+
+    /*
+     * How far a Linux kernel has moved from where it was linked to (KASLR), by
+     * its mappings. -ENOENT: there is none, or not yet.
+     */
+    int (*kaslr)(const struct ax_memory *mem,
+                 const uint64_t paging[AX_CORE_PAGING], uint64_t *slide);
+};
+
 struct ax_arch {
     const char *name; /* "x86_64", "aarch64", "riscv64" */
 
@@ -142,6 +206,10 @@ struct ax_arch {
                  void *ctx);
 
     const struct ax_core_ops *core; /* NULL: no core files */
+
+    /* Ways to show it to a debugger, NULL-terminated, the usual one first;
+     * NULL: none. */
+    const struct ax_gdb_ops *const *gdb;
 };
 
 extern const struct ax_arch ax_arch_x86_64;

@@ -37,6 +37,27 @@ struct ax_engine_conf {
     struct ax_log *log;
 };
 
+enum { AX_DEBUG_POINTS = 4 };
+
+enum ax_debug_point_kind {
+    AX_POINT_NONE,
+    AX_POINT_EXEC,   /* before the instruction there, size 1 */
+    AX_POINT_WRITE,  /* after the write */
+    AX_POINT_ACCESS, /* after a read or a write */
+};
+
+/* What a vCPU comes out of the guest for; all zero: nothing. */
+struct ax_debug {
+    bool
+        step; /* one instruction, no interrupt is taken before it if possible */
+    bool soft; /* breakpoint instructions, also the guest's own */
+    struct {
+        enum ax_debug_point_kind kind;
+        unsigned size; /* bytes: 1, 2, 4 or 8, addr a multiple of it */
+        uint64_t addr; /* linear */
+    } points[AX_DEBUG_POINTS];
+};
+
 /* One line of a probe: "kvm API version", "12", and what to do if it is bad. */
 typedef void ax_backend_fact(void *ctx, const char *what, const char *value,
                              const char *cure);
@@ -110,6 +131,32 @@ struct ax_backend_ops {
      * vCPU waits for its start and takes none.
      */
     int (*vcpu_nmi)(struct ax_engine_vcpu *vcpu);
+
+    /*
+     * What is too large for reg_get, and interrupt controllers: state is a
+     * number of arch/<a>/regs.h, which has its layout. -EINVAL: the engine has
+     * none such, or size is not its size.
+     */
+    int (*state_get)(struct ax_engine_vcpu *vcpu, unsigned state, void *buf,
+                     size_t size);
+    int (*state_set)(struct ax_engine_vcpu *vcpu, unsigned state,
+                     const void *buf, size_t size);
+
+    /*
+     * From the next vcpu_run on it comes out with AX_EXIT_DEBUG for what debug
+     * says, and the guest's own use of breakpoint instructions, single steps
+     * and debug registers goes on beside it (points that are free). -EINVAL: a
+     * point the CPU cannot have; what was asked for before then holds.
+     */
+    int (*vcpu_debug)(struct ax_engine_vcpu *vcpu,
+                      const struct ax_debug *debug);
+
+    /*
+     * The last exit was AX_EXIT_DEBUG with AX_DEBUG_SOFT, and the breakpoint
+     * instruction is the guest's own: it gets its exception in the next
+     * vcpu_run.
+     */
+    int (*vcpu_debug_decline)(struct ax_engine_vcpu *vcpu);
 
     /* AX_IRQCHIP_SPLIT: struct ax_apic_bus in the engine's terms; any thread.
      */

@@ -25,6 +25,7 @@ struct client {
     pid_t pid;          /* --pid, or 0 */
     const char *prefix; /* of messages; NULL: none are wanted */
     int signals;        /* a signalfd that ends every wait; -1: none */
+    bool shell;         /* commands are our shell's, which stays */
     int input;          /* where a console's input is; -1: nowhere */
 };
 

@@ -24,7 +24,7 @@ static const char about[] =
 
 static void print_line(const char *synopsis, const char *help)
 {
-    printf("  %-45s %s\n", synopsis, help);
+    printf("  %-47s %s\n", synopsis, help);
 }
 
 static void help_all(void)
@@ -37,19 +37,6 @@ static void help_all(void)
     fputs(about, stdout);
 }
 
-static void help_command(const struct ax_command *command)
-{
-    printf("Usage: %s\n\n%s.\n", command->synopsis, command->help);
-    for (const struct ax_command_option *o = command->options; o->name; o++) {
-        char name[64];
-
-        snprintf(name, sizeof(name), "-%c, --%s%s%s", o->letter, o->name,
-                 o->arg ? "=" : "", o->arg ? o->arg : "");
-        printf("%s  %-24s %s\n", o == command->options ? "\n" : "", name,
-               o->help);
-    }
-}
-
 int client_help(const struct client *client, const char *name)
 {
     const struct ax_command *command = name ? ax_command_find(name) : NULL;
@@ -59,7 +46,7 @@ int client_help(const struct client *client, const char *name)
         return STATUS_USAGE;
     }
     if (command)
-        help_command(command);
+        ax_command_help(command, stdout);
     else
         help_all();
     return STATUS_DONE;

@@ -5,6 +5,7 @@
 
 #include "client/connection.h"
 #include "client/console.h"
+#include "client/gdb.h"
 #include "client/processes.h"
 #include "control/command.h"
 
@@ -231,6 +232,20 @@ static int run_watch(const struct run *run, double seconds)
     return status;
 }
 
+static int run_gdb(const struct run *run, const json_t *result)
+{
+    const json_t *exec = json_object_get(run->call->options, "exec");
+    const char *address = json_string_value(json_object_get(result, "address"));
+
+    if (!exec)
+        return print(run, result);
+    if (address)
+        return gdb_run(run->client, run->what, json_string_value(exec),
+                       address);
+    client_say(run->client, "%s: %s", run->what, connection_error(-EPROTO));
+    return STATUS_FAILED;
+}
+
 static int run_connected(const struct run *run)
 {
     const char *command = run->call->command->name;
@@ -247,6 +262,8 @@ static int run_connected(const struct run *run)
         status = run_events(run);
     else if (!strcmp(command, "console"))
         status = console_run(run->client, run->connection, run->vm);
+    else if (!strcmp(command, "gdb"))
+        status = run_gdb(run, result);
     else
         status = print(run, result);
     json_decref(answer);

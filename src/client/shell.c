@@ -109,8 +109,9 @@ static bool offer_word(struct shell *shell, json_t *offers, unsigned count,
     }
     for (unsigned i = 1; i < count; i++)
         args += words[i][0] != '-';
-    if (command->args == AX_ARGS_FILES ||
-        (command->args == AX_ARGS_VM_FILE && args))
+    if (command->args == AX_ARGS_FILES || ((command->args == AX_ARGS_VM_FILE ||
+                                            command->args == AX_ARGS_VM_EXEC) &&
+                                           args))
         return true;
     if (command->args == AX_ARGS_VMS || !args)
         offer_vms(offers, word, &shell->client);
@@ -467,6 +468,7 @@ int client_shell(const struct client *client)
     int err;
 
     shell.client.prefix = "Error";
+    shell.client.shell = true;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return shell_script(&shell);
     err = shell_take_signals(&shell);

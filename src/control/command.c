@@ -3,6 +3,8 @@
  */
 #include "control/command.h"
 
+#include "debug/listen.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -18,7 +20,8 @@ enum {
     CELL = 32,
 };
 
-static const char seconds[] = "SECONDS"; /* the only argument with a type */
+/* The arguments of options that have a type. */
+static const char seconds[] = "SECONDS", listen_spec[] = "SPEC";
 
 /* ---- printers ---- */
 
@@ -53,6 +56,15 @@ static void print_dumped(const json_t *result, const json_t *options, FILE *to)
         fprintf(to, "%s: ", vm);
     fprintf(to, "%" JSON_INTEGER_FORMAT " bytes\n",
             json_integer_value(json_object_get(result, "bytes")));
+}
+
+/* As gdb wants it. */
+static void print_gdb(const json_t *result, const json_t *options, FILE *to)
+{
+    const char *address = json_string_value(json_object_get(result, "address"));
+
+    if (address)
+        fprintf(to, "target remote %s\n", address);
 }
 
 static const struct column {
@@ -301,6 +313,7 @@ static void print_summary(const json_t *result, FILE *to)
         {"Starts", "starts"},
         {"Last end", "end"},
         {"Console", "console"},
+        {"Debugger", "gdb"},
         {"Kept", "kept"},
     };
     char id[CELL];
@@ -481,6 +494,16 @@ static const struct ax_command commands[] = {
      AX_ARGS_VM,
      {{0}},
      NULL},
+    {"gdb",
+     "gdb VM [--listen SPEC] [--off|--exec [VMLINUX]]",
+     "Let gdb connect to a VM, and print how",
+     AX_ARGS_VM_EXEC,
+     {{"listen", 'l', listen_spec,
+       "[HOST:]PORT or unix:PATH instead of a socket of its own", true},
+      {"off", 'o', NULL, "No longer; a debugger is detached", true},
+      {"exec", 'e', NULL, "Start gdb, connected, with VMLINUX as its program",
+       false}},
+     print_gdb},
     {"dump",
      "dump VM FILE",
      "Write guest memory and registers as an ELF core",
@@ -503,6 +526,19 @@ const struct ax_command *ax_command_find(const char *name)
             return c;
     }
     return NULL;
+}
+
+void ax_command_help(const struct ax_command *command, FILE *to)
+{
+    fprintf(to, "Usage: %s\n\n%s.\n", command->synopsis, command->help);
+    for (const struct ax_command_option *o = command->options; o->name; o++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "-%c, --%s%s%s", o->letter, o->name,
+                 o->arg ? "=" : "", o->arg ? o->arg : "");
+        fprintf(to, "%s  %-24s %s\n", o == command->options ? "\n" : "", name,
+                o->help);
+    }
 }
 
 /* ---- words to requests ---- */
@@ -564,26 +600,31 @@ static unsigned edit_distance(const char *word, const char *name)
     return d[m][n];
 }
 
+void ax_command_offer(struct ax_command_guess *guess, const char *name)
+{
+    const size_t len = strlen(guess->word);
+    const unsigned least = guess->found ? guess->distance : 3;
+    unsigned distance;
+
+    if (!len || len >= NAME_SIZE || strlen(name) >= NAME_SIZE)
+        return;
+    distance = len >= 3 && !strncmp(guess->word, name, len)
+                   ? 0
+                   : edit_distance(guess->word, name);
+    /* Half of a word is another word. */
+    if (distance < least && distance * 2 < strlen(name)) {
+        guess->distance = distance;
+        guess->found = name;
+    }
+}
+
 static const char *close_name(const char *word)
 {
-    const char *found = NULL;
-    const size_t len = strlen(word);
-    unsigned least = 3;
+    struct ax_command_guess guess = {.word = word};
 
-    if (!len || len >= NAME_SIZE)
-        return NULL;
-    for (const struct ax_command *c = commands; c->name; c++) {
-        unsigned distance = edit_distance(word, c->name);
-
-        if (len >= 3 && !strncmp(word, c->name, len))
-            return c->name;
-        /* Half of a word is another word. */
-        if (distance < least && distance * 2 < strlen(c->name)) {
-            least = distance;
-            found = c->name;
-        }
-    }
-    return found;
+    for (const struct ax_command *c = commands; c->name; c++)
+        ax_command_offer(&guess, c->name);
+    return guess.found;
 }
 
 static int unknown_command(const char *word, char error[AX_COMMAND_ERROR])
@@ -621,21 +662,46 @@ option_find(const struct ax_command *command, const char *word)
     return NULL;
 }
 
-static json_t *option_value(const struct ax_command_option *option,
-                            const char *text)
+static json_t *file_value(const char *cwd, const char *file)
+{
+    if (file[0] == '/')
+        return json_string(file);
+    return json_sprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", file);
+}
+
+static json_t *seconds_value(const char *text)
 {
     char *end;
     double number;
 
-    if (!option->arg)
-        return json_true();
-    if (option->arg != seconds)
-        return json_string(text);
     number = strtod(text, &end);
     if (end == text || *end || !isfinite(number) || number < 0 || number > 1e9)
         return NULL;
     return number == floor(number) ? json_integer((json_int_t)number)
                                    : json_real(number);
+}
+
+/* The process has a working directory of its own. */
+static json_t *listen_value(const char *cwd, const char *spec)
+{
+    const char *path = strncmp(spec, "unix:", 5) ? NULL : spec + 5;
+
+    if (!path || *path == '/')
+        return json_string(spec);
+    return json_sprintf("unix:%s/%s", strcmp(cwd, "/") ? cwd : "", path);
+}
+
+static json_t *option_value(const struct parse *parse,
+                            const struct ax_command_option *option,
+                            const char *text)
+{
+    if (!option->arg)
+        return json_true();
+    if (option->arg == seconds)
+        return seconds_value(text);
+    if (option->arg == listen_spec)
+        return listen_value(parse->cwd, text);
+    return json_string(text);
 }
 
 /* words[at] begins with a dash; its value may be the next word. */
@@ -656,7 +722,10 @@ static int parse_option(struct parse *parse)
         return parse_fail(parse, "--%s needs %s", option->name, option->arg);
     if (!option->arg && value)
         return parse_fail(parse, "--%s takes no value", option->name);
-    json = option_value(option, value);
+    if (option->arg == listen_spec && ax_listen_check(value))
+        return parse_fail(parse, "--%s: '%.40s': %s", option->name, value,
+                          ax_listen_check(value));
+    json = option_value(parse, option, value);
     if (!json)
         return parse_fail(parse, "--%s: '%s' is not %s", option->name, value,
                           option->arg == seconds ? "a number of seconds"
@@ -702,6 +771,7 @@ static int check_args(const struct parse *parse)
         [AX_ARGS_VMS] = {1, UINT32_MAX, "name a VM"},
         [AX_ARGS_FILES] = {1, UINT32_MAX, "name a file"},
         [AX_ARGS_VM_FILE] = {2, 2, "name a VM and a file"},
+        [AX_ARGS_VM_EXEC] = {1, 2, "name a VM"},
     };
     const enum ax_command_args args = parse->command->args;
 
@@ -715,13 +785,6 @@ static int check_args(const struct parse *parse)
             return parse_fail(parse, "%s, not ''", expected[args].missing);
     }
     return 0;
-}
-
-static json_t *file_value(const char *cwd, const char *file)
-{
-    if (file[0] == '/')
-        return json_string(file);
-    return json_sprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", file);
 }
 
 /* Adds a request; vm and file may be NULL. */
@@ -768,6 +831,23 @@ static int requests_show(const struct parse *parse, json_t *requests)
     return err;
 }
 
+/* The file is the caller's, who starts the program. */
+static int requests_exec(const struct parse *parse, json_t *requests)
+{
+    const char *file = parse->arg_count > 1 ? parse->args[1] : NULL;
+    const json_t *exec = json_object_get(parse->options, "exec");
+    const json_t *off = json_object_get(parse->options, "off");
+
+    if (off && (exec || json_object_get(parse->options, "listen")))
+        return parse_fail(parse, "--off stands alone");
+    if (file && !exec)
+        return parse_fail(parse, "'%s' is for --exec", file);
+    if (file && json_object_set_new(parse->options, "exec", json_string(file)))
+        return parse_fail(parse, "'%s' is not text in UTF-8", file);
+    return request_add(parse, parse->command->name, parse->args[0], NULL,
+                       requests);
+}
+
 static int requests_make(const struct parse *parse, json_t *requests)
 {
     const char *name = parse->command->name;
@@ -781,6 +861,8 @@ static int requests_make(const struct parse *parse, json_t *requests)
     case AX_ARGS_VM_FILE:
         return request_add(parse, name, parse->args[0], parse->args[1],
                            requests);
+    case AX_ARGS_VM_EXEC:
+        return requests_exec(parse, requests);
     case AX_ARGS_FILES:
         for (unsigned i = 0; i < parse->arg_count && !err; i++)
             err = request_add(parse, name, NULL, parse->args[i], requests);

@@ -20,13 +20,16 @@ enum ax_command_args {
     AX_ARGS_VMS,     /* one or more: a request each */
     AX_ARGS_FILES,   /* one or more files: a request each */
     AX_ARGS_VM_FILE, /* a VM and a file */
+    AX_ARGS_VM_EXEC, /* a VM, and with the option exec perhaps a file */
 };
 
 /* An option of one command. */
 struct ax_command_option {
     const char *name; /* "force" for --force; NULL: end of list */
     char letter;      /* 'f' for -f, 0: none */
-    const char *arg;  /* "SECONDS": a number, else text; NULL: a switch */
+    /* "SECONDS": a number; "SPEC": as of debug/listen.h; else text. NULL: a
+     * switch. */
+    const char *arg;
     const char *help;
     bool request; /* goes into the request (else it is the printer's) */
 };
@@ -37,7 +40,7 @@ struct ax_command {
     struct ax_command_option options[AX_COMMAND_OPTIONS + 1];
     /*
      * Prints result; options holds the options given (name: true, number or
-     * text). NULL: there is nothing to print.
+     * text), "exec" the file, if there is one. NULL: there is nothing to print.
      */
     void (*print)(const json_t *result, const json_t *options, FILE *to);
 };
@@ -45,6 +48,17 @@ struct ax_command {
 /* The table, in the order of help; ends with a NULL name. */
 const struct ax_command *ax_commands(void);
 const struct ax_command *ax_command_find(const char *name); /* NULL: none */
+
+/* Help on one: its usage, what it does, its options. */
+void ax_command_help(const struct ax_command *command, FILE *to);
+
+/* Which of the names that are offered in turn was meant by word? */
+struct ax_command_guess {
+    const char *word;
+    const char *found; /* NULL: none comes close */
+    unsigned distance; /* ours */
+};
+void ax_command_offer(struct ax_command_guess *guess, const char *name);
 
 /* What words ask for. */
 struct ax_command_call {

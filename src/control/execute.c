@@ -5,6 +5,7 @@
 #include "control/execute_parts.h"
 
 #include "control/describe.h"
+#include "debug/listen.h"
 #include "vmm/json.h"
 #include "vmm/stats.h"
 
@@ -134,7 +135,16 @@ static void do_list(const struct request *r)
 
 static void do_show(const struct request *r)
 {
-    ax_execute_answer(r->asker, r->id, ax_describe_all(r->vm));
+    const struct ax_control_env *env = &r->exec->env;
+    const char *gdb = env->gdb ? env->gdb_address(env->ctx, r->vm) : NULL;
+    json_t *all = ax_describe_all(r->vm);
+
+    if (all && json_object_set_new(all, "gdb",
+                                   gdb ? ax_json_text(gdb) : json_null())) {
+        json_decref(all);
+        all = NULL;
+    }
+    ax_execute_answer(r->asker, r->id, all);
 }
 
 static void do_stats(const struct request *r)
@@ -202,6 +212,53 @@ static void do_quit(const struct request *r)
     env->quit(env->ctx);
 }
 
+static void gdb_error(const struct request *r, int err, const char *why)
+{
+    static const struct {
+        int err;
+        enum ax_execute_error code;
+    } codes[] = {
+        {-EINVAL, AX_EXECUTE_BAD_REQUEST},     {-EEXIST, AX_EXECUTE_REFUSED},
+        {-EPERM, AX_EXECUTE_REFUSED},          {-EBUSY, AX_EXECUTE_BUSY},
+        {-EOPNOTSUPP, AX_EXECUTE_UNSUPPORTED},
+    };
+    enum ax_execute_error code = AX_EXECUTE_FAILED;
+
+    for (size_t i = 0; i < AX_ARRAY_LEN(codes); i++) {
+        if (codes[i].err == err)
+            code = codes[i].code;
+    }
+    ax_execute_error(r->asker, r->id, code, "%s", why);
+}
+
+static void do_gdb(const struct request *r)
+{
+    const struct ax_control_env *env = &r->exec->env;
+    const char *address = NULL;
+    char why[ERROR_TEXT] = "";
+    int err;
+
+    if (!env->gdb) {
+        ax_execute_error(r->asker, r->id, AX_EXECUTE_UNSUPPORTED,
+                         "no debugger can connect to VMs of this process");
+        return;
+    }
+    if (r->off && r->listen) {
+        ax_execute_error(r->asker, r->id, AX_EXECUTE_BAD_REQUEST,
+                         "gdb takes 'listen' or 'off', not both");
+        return;
+    }
+    err = env->gdb(env->ctx, r->vm, r->listen, r->off, &address, why,
+                   sizeof(why));
+    if (err)
+        gdb_error(r, err, why);
+    else if (address)
+        ax_execute_answer(r->asker, r->id,
+                          json_pack("{s:o}", "address", ax_json_text(address)));
+    else
+        ax_execute_answer(r->asker, r->id, json_object());
+}
+
 static void do_console(const struct request *r)
 {
     struct ax_asker *asker = r->asker;
@@ -245,6 +302,21 @@ static int report_end(struct report *report)
     return 0;
 }
 
+/* Is the stub there that its configuration wants? Or else it says why not. */
+static bool created_gdb(const struct request *r, struct ax_vm *vm)
+{
+    const struct ax_control_env *env = &r->exec->env;
+    const char *spec = ax_vm_config(vm)->gdb, *address;
+    char why[ERROR_TEXT] = "";
+
+    if (!spec || !env->gdb || env->gdb_address(env->ctx, vm) ||
+        !env->gdb(env->ctx, vm, spec, false, &address, why, sizeof(why)))
+        return true;
+    ax_execute_error(r->asker, r->id, AX_EXECUTE_FAILED,
+                     "%.200s: [debug] gdb: %.280s", r->file, why);
+    return false;
+}
+
 static void create_vm(const struct request *r, struct ax_config *conf,
                       const char *warnings)
 {
@@ -266,6 +338,10 @@ static void create_vm(const struct request *r, struct ax_config *conf,
                          err == -EEXIST
                              ? "base.id or base.name is another VM's already"
                              : strerror(-err));
+        return;
+    }
+    if (!created_gdb(r, vm)) {
+        ax_fleet_delete(env->fleet, vm, true);
         return;
     }
     summary = ax_describe_summary(vm);
@@ -309,6 +385,8 @@ enum {
     MAY_FORCE = 4,
     MAY_TIMEOUT = 8,
     MAY_STATE = 16,
+    MAY_LISTEN = 32,
+    MAY_OFF = 64,
 };
 
 static const struct command {
@@ -331,6 +409,7 @@ static const struct command {
     {"events", 0, do_events},
     {"console", HAS_VM, do_console},
     {"nmi", HAS_VM, do_nmi},
+    {"gdb", HAS_VM | MAY_LISTEN | MAY_OFF, do_gdb},
     {"dump", HAS_VM | HAS_FILE, ax_execute_dump},
     {"quit", 0, do_quit},
 };
@@ -394,6 +473,24 @@ static const char *take_state(struct request *r, const json_t *val)
                : "loading, loaded, running, suspended, stopping or stopped";
 }
 
+/* The process may have another working directory than who asks. */
+static const char *take_listen(struct request *r, const json_t *val)
+{
+    const char *spec = json_string_value(val);
+
+    if (!spec || ax_listen_check(spec) ||
+        (!strncmp(spec, "unix:", 5) && spec[5] != '/'))
+        return "a string: [HOST:]PORT, or unix:PATH with an absolute path";
+    r->listen = spec;
+    return NULL;
+}
+
+static const char *take_off(struct request *r, const json_t *val)
+{
+    r->off = json_is_true(val);
+    return json_is_boolean(val) ? NULL : "true or false";
+}
+
 static const char *take_nothing(struct request *r, const json_t *val)
 {
     return NULL;
@@ -411,6 +508,8 @@ static const struct member {
     {"force", MAY_FORCE, take_force},
     {"timeout", MAY_TIMEOUT, take_timeout},
     {"state", MAY_STATE, take_state},
+    {"listen", MAY_LISTEN, take_listen},
+    {"off", MAY_OFF, take_off},
 };
 
 static const struct member *member_find(const char *name, unsigned allowed)

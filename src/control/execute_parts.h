@@ -34,7 +34,8 @@ struct request {
     bool bounded; /* timeout_ns was given */
     uint64_t timeout_ns;
     enum ax_vm_state state;
-    const char *file;
+    const char *file, *listen;
+    bool off;
 };
 
 /* A command that waits for something to come true. */

@@ -16,6 +16,7 @@ struct ax_fleet;
 struct ax_hostconf;
 struct ax_log;
 struct ax_loop;
+struct ax_vm;
 
 struct ax_control_env {
     struct ax_fleet *fleet; /* all borrowed */
@@ -26,6 +27,15 @@ struct ax_control_env {
     void (*quit)(void *ctx); /* soon, not from within: the answer must out */
     /* create: conf is about to become a VM (its console may be changed). */
     void (*adopt)(void *ctx, struct ax_config *conf); /* may be NULL */
+    /*
+     * The debugger's stub of vm: listens at listen (NULL: where it does, or
+     * where it likes), and *address (valid until the next call) is for gdb; or
+     * with off listens no more. 0, or -errno with why set: one line. NULL: this
+     * process has no stubs; neither has it the next one then.
+     */
+    int (*gdb)(void *ctx, struct ax_vm *vm, const char *listen, bool off,
+               const char **address, char *why, size_t why_size);
+    const char *(*gdb_address)(void *ctx, const struct ax_vm *vm); /* or NULL */
     void *ctx;
 };
 

@@ -24,6 +24,7 @@ static const char *const names[AX_EXIT_KINDS] = {
     [AX_EXIT_FAIL_ENTRY] = "FailEntry",
     [AX_EXIT_SEND_IPI] = "SendIPI",
     [AX_EXIT_INTERRUPT_END] = "InterruptEnd",
+    [AX_EXIT_DEBUG] = "Debug",
 };
 
 static const char *const power_names[] = {
@@ -93,6 +94,12 @@ const char *ax_exit_format(const struct ax_exit *ex, char *buf, size_t size)
     case AX_EXIT_EXTERNAL_INTERRUPT:
     case AX_EXIT_INTERRUPT_END:
         snprintf(buf, size, "%s vector=%" PRIu64, name, ex->interrupt.vector);
+        break;
+    case AX_EXIT_DEBUG:
+        snprintf(buf, size, "%s%s%s%s pc=%#" PRIx64, name,
+                 ex->debug.what & AX_DEBUG_STEP ? " step" : "",
+                 ex->debug.what & AX_DEBUG_SOFT ? " breakpoint" : "",
+                 ex->debug.what & AX_DEBUG_HARD ? " point" : "", ex->debug.pc);
         break;
     default:
         snprintf(buf, size, "%s", name);

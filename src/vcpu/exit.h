@@ -27,10 +27,18 @@ enum ax_exit_kind {
     AX_EXIT_FAIL_ENTRY, /* entry or emulation failed: the vCPU cannot go on */
     AX_EXIT_SEND_IPI,
     AX_EXIT_INTERRUPT_END, /* a level vector was EOId (current AxVisor) */
+    AX_EXIT_DEBUG,         /* ours: what vcpu_debug asked for has happened */
     AX_EXIT_KINDS,
 };
 
 enum { AX_EXIT_BYTES = 15 }; /* the longest x86 instruction */
+
+/* What a debug exit is about; several may have happened at once. */
+enum {
+    AX_DEBUG_STEP = 1, /* one instruction was executed */
+    AX_DEBUG_SOFT = 2, /* a breakpoint instruction, not executed yet */
+    AX_DEBUG_HARD = 4, /* one of struct ax_debug's points */
+};
 
 struct ax_exit {
     enum ax_exit_kind kind;
@@ -75,6 +83,11 @@ struct ax_exit {
         struct {
             uint64_t vector;
         } interrupt; /* EXTERNAL_INTERRUPT, INTERRUPT_END */
+        struct {
+            unsigned what;   /* AX_DEBUG_* */
+            unsigned points; /* HARD: a bit per point that was hit */
+            uint64_t pc;     /* linear address of the next instruction */
+        } debug;
     };
 };
 

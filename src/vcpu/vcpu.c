@@ -147,6 +147,13 @@ static enum next exit_interrupt_end(struct ax_vcpu *vcpu, struct ax_exit *ex)
     return AX_NEXT_RUN;
 }
 
+static enum next exit_debug(struct ax_vcpu *vcpu, struct ax_exit *ex)
+{
+    if (vcpu->env.debugged)
+        vcpu->env.debugged(vcpu->env.ctx, vcpu, vcpu->engine, ex);
+    return AX_NEXT_RUN;
+}
+
 /*
  * KVM's in-kernel interrupt controllers bring CPUs up and pass IPIs without us;
  * an engine that hands them out has a guest that expects an answer: refused.
@@ -179,6 +186,7 @@ static exit_handler *const handlers[AX_EXIT_KINDS] = {
     [AX_EXIT_FAIL_ENTRY] = exit_fatal,
     [AX_EXIT_SEND_IPI] = exit_unserved,
     [AX_EXIT_INTERRUPT_END] = exit_interrupt_end,
+    [AX_EXIT_DEBUG] = exit_debug,
 };
 
 /* ---- the run loop ---- */
@@ -207,7 +215,7 @@ static void vcpu_count(struct ax_vcpu *vcpu, const struct ax_exit *ex)
     atomic_store_explicit(
         counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
         memory_order_relaxed);
-    if (ex->kind != AX_EXIT_NOTHING)
+    if (ex->kind != AX_EXIT_NOTHING && ex->kind != AX_EXIT_DEBUG)
         vcpu->history[vcpu->recorded++ % AX_VCPU_HISTORY] = *ex;
 }
 
@@ -258,22 +266,31 @@ static void vcpu_hold(struct ax_vcpu *vcpu)
     vcpu_move(vcpu, AX_VCPU_OP_WAKE);
 }
 
+static void vcpu_enter(struct ax_vcpu *vcpu)
+{
+    if (vcpu->env.entering)
+        vcpu->env.entering(vcpu->env.ctx, vcpu, vcpu->engine);
+}
+
 /* Obeys the requests; false: the thread shall end. */
 static bool vcpu_obey(struct ax_vcpu *vcpu)
 {
+    bool was_held = false;
     unsigned requests;
     uint64_t stood_ns;
 
     pthread_mutex_lock(&vcpu->lock);
     for (;;) {
         requests = atomic_load(&vcpu->requests);
-        if (requests & REQUEST_CALL)
+        if (requests & REQUEST_CALL) {
             vcpu_serve_call(vcpu);
-        else if (vcpu->held ||
-                 (requests & REQUEST_HOLD && !(requests & REQUEST_STOP)))
+        } else if (vcpu->held ||
+                   (requests & REQUEST_HOLD && !(requests & REQUEST_STOP))) {
             vcpu_hold(vcpu);
-        else
+            was_held = true;
+        } else {
             break;
+        }
     }
     stood_ns = vcpu->stood_ns;
     vcpu->stood_ns = 0;
@@ -282,6 +299,8 @@ static bool vcpu_obey(struct ax_vcpu *vcpu)
         return false;
     if (stood_ns && vcpu->env.ops->vcpu_time_go)
         vcpu->env.ops->vcpu_time_go(vcpu->engine, stood_ns);
+    if (was_held)
+        vcpu_enter(vcpu);
     return true;
 }
 
@@ -333,6 +352,7 @@ static void vcpu_loop(struct ax_vcpu *vcpu)
     atomic_store(&vcpu->first_run_ns, ax_clock_now_ns());
     vcpu_move(vcpu, AX_VCPU_OP_RUN);
     vcpu_take_calls(vcpu, true);
+    vcpu_enter(vcpu);
     for (;;) {
         if (atomic_load_explicit(&vcpu->requests, memory_order_acquire) &&
             !vcpu_obey(vcpu))
@@ -495,7 +515,7 @@ static void vcpu_request(struct ax_vcpu *vcpu, unsigned set, unsigned clear)
     pthread_mutex_lock(&vcpu->lock);
     atomic_fetch_or(&vcpu->requests, set);
     atomic_fetch_and(&vcpu->requests, ~clear);
-    if (set && vcpu->engine)
+    if (set && vcpu->engine && !ax_vcpu_is_self(vcpu))
         vcpu->env.ops->vcpu_kick(vcpu->engine);
     pthread_cond_broadcast(&vcpu->wake);
     pthread_mutex_unlock(&vcpu->lock);
@@ -510,14 +530,20 @@ void ax_vcpu_stop(struct ax_vcpu *vcpu)
 
 void ax_vcpu_pause(struct ax_vcpu *vcpu)
 {
-    vcpu_request(vcpu, REQUEST_PAUSE, 0);
+    /* One that was asked already holds, or was kicked for it. */
+    if (!(atomic_load(&vcpu->requests) & REQUEST_PAUSE))
+        vcpu_request(vcpu, REQUEST_PAUSE, 0);
 }
 
-void ax_vcpu_resume(struct ax_vcpu *vcpu, uint64_t stopped_ns)
+void ax_vcpu_stood(struct ax_vcpu *vcpu, uint64_t stopped_ns)
 {
     pthread_mutex_lock(&vcpu->lock);
     vcpu->stood_ns += stopped_ns;
     pthread_mutex_unlock(&vcpu->lock);
+}
+
+void ax_vcpu_resume(struct ax_vcpu *vcpu)
+{
     vcpu_request(vcpu, 0, REQUEST_PAUSE);
 }
 
@@ -608,6 +634,11 @@ enum ax_vcpu_state ax_vcpu_state(struct ax_vcpu *vcpu)
         state = AX_VCPU_BLOCKED;
     pthread_mutex_unlock(&vcpu->lock);
     return state;
+}
+
+bool ax_vcpu_is_self(const struct ax_vcpu *vcpu)
+{
+    return pthread_equal(vcpu->thread, pthread_self());
 }
 
 unsigned ax_vcpu_id(const struct ax_vcpu *vcpu)

@@ -44,6 +44,12 @@ struct ax_vcpu_env {
     /* The vCPU cannot go on: report it. Called before power is requested. */
     void (*crashed)(void *ctx, struct ax_vcpu *vcpu,
                     struct ax_engine_vcpu *engine, const struct ax_exit *ex);
+    /* It is about to enter the guest, for the first time or after a hold. */
+    void (*entering)(void *ctx, struct ax_vcpu *vcpu,
+                     struct ax_engine_vcpu *engine);
+    /* It came out with AX_EXIT_DEBUG. */
+    void (*debugged)(void *ctx, struct ax_vcpu *vcpu,
+                     struct ax_engine_vcpu *engine, const struct ax_exit *ex);
     /* It has arrived after ax_vcpu_keep. With its lock held: only wakes. */
     void (*held)(void *ctx, struct ax_vcpu *vcpu);
     /* The thread is about to end; the last use of ctx. */
@@ -73,14 +79,20 @@ void ax_vcpu_stop(struct ax_vcpu *vcpu);
  */
 void ax_vcpu_keep(struct ax_vcpu *vcpu);
 
-/*
- * Loop thread. pause asks the vCPU to leave the guest and hold; paused waits at
- * most timeout_ms for its arrival (true: it has come, or its thread ended).
- * stopped_ns: how long guest time stood still, for its own clocks.
- */
+/* Any thread, its own too: the vCPU leaves the guest and holds until
+ * ax_vcpu_resume. Does not wait. */
 void ax_vcpu_pause(struct ax_vcpu *vcpu);
+
+/* Loop thread. Waits at most timeout_ms for it to hold after ax_vcpu_pause;
+ * true: it does, or its thread has ended. */
 bool ax_vcpu_paused(struct ax_vcpu *vcpu, unsigned timeout_ms);
-void ax_vcpu_resume(struct ax_vcpu *vcpu, uint64_t stopped_ns);
+
+/* Loop thread. Guest time stood still so long: its own clocks are told before
+ * it enters the guest the next time. */
+void ax_vcpu_stood(struct ax_vcpu *vcpu, uint64_t stopped_ns);
+
+/* Loop thread. It goes on. */
+void ax_vcpu_resume(struct ax_vcpu *vcpu);
 
 /*
  * Loop thread. Runs fn on the vCPU's thread, outside the guest, and waits for
@@ -95,6 +107,9 @@ int ax_vcpu_call(struct ax_vcpu *vcpu,
 
 /* Any thread; the truth at this moment. */
 enum ax_vcpu_state ax_vcpu_state(struct ax_vcpu *vcpu);
+
+/* Is this its thread? */
+bool ax_vcpu_is_self(const struct ax_vcpu *vcpu);
 
 unsigned ax_vcpu_id(const struct ax_vcpu *vcpu);
 

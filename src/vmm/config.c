@@ -296,6 +296,7 @@ void ax_config_destroy(struct ax_config *conf)
     free(conf->disk.path);
     free(conf->cmdline);
     free(conf->console);
+    free(conf->gdb);
     free(conf->arch);
     free(conf->name);
     free(conf->file);

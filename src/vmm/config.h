@@ -45,6 +45,13 @@ enum ax_entry_mode {
 /* What follows when the guest ends itself. */
 enum ax_on_end { AX_ON_END_STOP, AX_ON_END_RESTART, AX_ON_END_KEEP };
 
+/* What a debugger's stub halts the guest at, instead of it. */
+enum {
+    AX_GDB_ON_CRASH = 1,
+    AX_GDB_ON_RESET = 2,
+    AX_GDB_ON_POWEROFF = 4,
+};
+
 /* AxVisor's emulated device numbers. */
 enum ax_emu_type {
     AX_EMU_DUMMY = 0x00,
@@ -158,6 +165,9 @@ struct ax_config {
     bool debug_exit;     /* port 0xf4 */
     bool debug_port;     /* port 0xe9 */
     uint64_t timeout_ns; /* 0: none */
+    char *gdb;           /* spec of debug/listen.h; NULL: no stub */
+    bool gdb_wait;       /* a start halts before the first instruction */
+    unsigned gdb_on;     /* AX_GDB_ON_* */
 };
 
 /*
@@ -200,6 +210,9 @@ int ax_config_load(const struct ax_config_source *src, struct ax_config **out);
 
 /* Accepts NULL. */
 void ax_config_destroy(struct ax_config *conf);
+
+/* AX_GDB_ON_* by the len bytes of its word in gdb_on; 0: there is none such. */
+unsigned ax_config_gdb_event(const char *word, size_t len);
 
 /* The effective configuration as TOML that ax_config_load accepts again. */
 void ax_config_dump(const struct ax_config *conf, FILE *to);

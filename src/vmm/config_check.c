@@ -6,6 +6,7 @@
  * mistake gives one message. Called once by config.c.
  */
 #include "conf/hostconf.h"
+#include "debug/listen.h"
 #include "devices/console.h"
 #include "vmm/config_impl.h"
 
@@ -390,7 +391,7 @@ static void check_files(struct conf_load *load)
         check_file(load, "bios_path", &conf->bios);
 }
 
-/* ---- [cpu], [console] ---- */
+/* ---- [cpu], [console], [debug] ---- */
 
 static void check_features(struct conf_load *load)
 {
@@ -408,25 +409,28 @@ static void check_features(struct conf_load *load)
     }
 }
 
-/* Paths in a file are seen from there, those of a command line are not. */
-static void resolve_console(struct conf_load *load)
+/*
+ * Paths in a file are seen from there, those of a command line are not. *spec
+ * is what id gives: "unix:PATH", "file:PATH", or none.
+ */
+static void resolve_spec(struct conf_load *load, enum conf_key_id id,
+                         char **spec)
 {
-    char **console = &load->conf->console;
-    char *path, *spec;
+    char *path, *whole;
 
-    if (load->given[KEY_CONSOLE_MODE].val.line & CONF_SET ||
-        (strncmp(*console, "unix:", 5) && strncmp(*console, "file:", 5)) ||
-        !(*console)[5])
+    if (load->given[id].val.line & CONF_SET ||
+        (strncmp(*spec, "unix:", 5) && strncmp(*spec, "file:", 5)) ||
+        !(*spec)[5])
         return;
-    path = ax_config_join(load->src->file, *console + 5);
-    if (!path || asprintf(&spec, "%.5s%s", *console, path) < 0) {
+    path = ax_config_join(load->src->file, *spec + 5);
+    if (!path || asprintf(&whole, "%.5s%s", *spec, path) < 0) {
         free(path);
         load->err = -ENOMEM;
         return;
     }
     free(path);
-    free(*console);
-    *console = spec;
+    free(*spec);
+    *spec = whole;
 }
 
 static void check_console(struct conf_load *load)
@@ -438,7 +442,7 @@ static void check_console(struct conf_load *load)
     if (load->given[KEY_CONSOLE_MODE].bad)
         return;
     if (conf->console)
-        resolve_console(load);
+        resolve_spec(load, KEY_CONSOLE_MODE, &conf->console);
     else
         conf->console = copy(load, host ? load->src->host->console : "stdio");
     problem = load->err ? NULL : ax_console_check_spec(conf->console);
@@ -452,6 +456,20 @@ static void check_console(struct conf_load *load)
                                                   "axvm.conf"},
                       "console \"%.64s\", this host's default: %s",
                       conf->console, problem);
+}
+
+static void check_gdb(struct conf_load *load)
+{
+    struct ax_config *conf = load->conf;
+    const char *problem;
+
+    if (!conf_has(load, KEY_GDB))
+        return;
+    resolve_spec(load, KEY_GDB, &conf->gdb);
+    problem = load->err ? NULL : ax_listen_check(conf->gdb);
+    if (problem)
+        ax_config_say(load, AX_SEVERITY_ERROR, load->given[KEY_GDB].val, NULL,
+                      "gdb \"%.64s\": %s", conf->gdb, problem);
 }
 
 void ax_config_check(struct conf_load *load)
@@ -476,5 +494,6 @@ void ax_config_check(struct conf_load *load)
     ax_config_check_devices(load);
     check_features(load);
     check_console(load);
+    check_gdb(load);
     check_files(load);
 }

@@ -100,6 +100,32 @@ static const char *word_of(const struct conf_key *key, unsigned val)
     return word->word ? word->word : key->words->word;
 }
 
+static void print_flags(FILE *to, const struct conf_word *word, unsigned flags)
+{
+    const char *separator = "";
+
+    fputc('[', to);
+    for (; word->word; word++) {
+        if (!(flags & word->val))
+            continue;
+        fputs(separator, to);
+        print_quoted(to, word->word);
+        separator = ", ";
+    }
+    fputc(']', to);
+}
+
+/* Where a console or a debugger is: a path, or anything else. */
+static void print_spec(FILE *to, const char *spec)
+{
+    if (!strncmp(spec, "unix:", 5))
+        print_path(to, "unix:", spec + 5);
+    else if (!strncmp(spec, "file:", 5))
+        print_path(to, "file:", spec + 5);
+    else
+        print_quoted(to, spec);
+}
+
 /* ---- rows ---- */
 
 static uint64_t get_number(const void *from, unsigned size)
@@ -189,6 +215,12 @@ static void print_value(FILE *to, const struct conf_key *key, const char *base,
     case KIND_SECONDS:
         print_seconds(to, *(const uint64_t *)from);
         break;
+    case KIND_LISTEN:
+        print_spec(to, *(char *const *)from);
+        break;
+    case KIND_FLAGS:
+        print_flags(to, key->words, *(const unsigned *)from);
+        break;
     case KIND_STRINGS:
         print_strings(to, *(char **const *)from, "", "");
         break;
@@ -232,21 +264,11 @@ static bool is_present(enum conf_key_id id, const struct ax_config *conf,
     case KIND_PATH:
         return ((const struct ax_config_path *)from)->path;
     case KIND_STRING:
+    case KIND_LISTEN:
         return *(char *const *)from;
     default:
         return true;
     }
-}
-
-static void print_console(FILE *to, const char *spec)
-{
-    const char *colon = strchr(spec, ':');
-
-    if (!colon)
-        print_quoted(to, spec);
-    else
-        print_path(to,
-                   strncmp(spec, "unix:", 5) ? "file:" : "unix:", colon + 1);
 }
 
 static void print_key(FILE *to, enum conf_key_id id,
@@ -263,7 +285,7 @@ static void print_key(FILE *to, enum conf_key_id id,
     }
     fprintf(to, "%s = ", key->name);
     if (id == KEY_CONSOLE_MODE)
-        print_console(to, conf->console);
+        print_spec(to, conf->console);
     else
         print_value(to, key, base, conf);
     fputc('\n', to);

@@ -66,6 +66,9 @@ enum conf_key_id {
     KEY_EXIT_PORT,
     KEY_DEBUG_PORT,
     KEY_TIMEOUT,
+    KEY_GDB,
+    KEY_GDB_WAIT,
+    KEY_GDB_ON,
     CONF_KEYS,
 };
 
@@ -78,6 +81,8 @@ enum conf_kind {
     KIND_WORD,     /* an enum, by words */
     KIND_SIZE,     /* uint64_t bytes, between min and max */
     KIND_SECONDS,  /* uint64_t nanoseconds, at most max seconds */
+    KIND_LISTEN,   /* char *, also from an integer */
+    KIND_FLAGS,    /* unsigned: an array of words, a bit each */
     KIND_STRINGS,  /* char **, NULL-terminated */
     KIND_EXCLUDED, /* the same from an array of arrays */
     KIND_INTS,     /* uint64_t[AX_CPUS_MAX] */

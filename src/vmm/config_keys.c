@@ -1,11 +1,14 @@
 /*
  * config_keys.c - every key of a guest file, in the order of the dump.
  *
- * Data only: reading, did-you-mean and the dump all work from this table, so a
- * new key is one entry here, one field in struct ax_config and its line in
- * docs/guest-toml.md. What keys mean together is checked in config_check.c.
+ * Data, but for a look-up in it: reading, did-you-mean and the dump all work
+ * from this table, so a new key is one entry here, one field in struct
+ * ax_config and its line in docs/guest-toml.md. What keys mean together is
+ * checked in config_check.c.
  */
 #include "vmm/config_impl.h"
+
+#include <string.h>
 
 #define FIELD(member)                                                          \
     .off = offsetof(struct ax_config, member),                                 \
@@ -104,6 +107,13 @@ static const struct conf_word address_space_words[] = {
     {"virtual", AX_ASPACE_VIRTUALIZED},
     {"passthrough", AX_ASPACE_PASSTHROUGH},
     {"pt", AX_ASPACE_PASSTHROUGH},
+    {NULL, 0},
+};
+
+static const struct conf_word gdb_on_words[] = {
+    {"crash", AX_GDB_ON_CRASH},
+    {"reset", AX_GDB_ON_RESET},
+    {"poweroff", AX_GDB_ON_POWEROFF},
     {NULL, 0},
 };
 
@@ -294,4 +304,22 @@ const struct conf_key ax_config_keys[CONF_KEYS] = {
     [KEY_TIMEOUT] = {"debug", "timeout",
                      "seconds until the guest is ended; 0: never", KIND_SECONDS,
                      FIELD(timeout_ns), .max = TIMEOUT_MAX},
+    [KEY_GDB] = {"debug", "gdb", "where gdb connects: [HOST:]PORT or unix:PATH",
+                 KIND_LISTEN, FIELD(gdb)},
+    [KEY_GDB_WAIT] = {"debug", "gdb_wait",
+                      "halt before the first instruction, for gdb", KIND_BOOL,
+                      FIELD(gdb_wait)},
+    [KEY_GDB_ON] = {"debug", "gdb_on",
+                    "halt for gdb at these: crash, reset, poweroff", KIND_FLAGS,
+                    FIELD(gdb_on), .words = gdb_on_words},
 };
+
+unsigned ax_config_gdb_event(const char *word, size_t len)
+{
+    const struct conf_word *at = gdb_on_words;
+
+    while (at->word &&
+           (strlen(at->word) != len || strncmp(at->word, word, len)))
+        at++;
+    return at->val;
+}

@@ -176,6 +176,7 @@ void ax_config_expect(const struct conf_key *key, char *buf, size_t size)
         [KIND_SIZE] = "a size such as \"512M\" or \"4G\", or an integer of "
                       "bytes",
         [KIND_SECONDS] = "seconds, as an integer or a float",
+        [KIND_LISTEN] = "a port, \"HOST:PORT\" or \"unix:PATH\"",
         [KIND_STRINGS] = "an array of strings",
         [KIND_EXCLUDED] = "an array of arrays of paths, such as "
                           "[[\"/gic-v3\"]]",
@@ -183,7 +184,10 @@ void ax_config_expect(const struct conf_key *key, char *buf, size_t size)
     };
     char shape[SHAPE_MAX];
 
-    if (key->words) {
+    if (key->kind == KIND_FLAGS) {
+        snprintf(buf, size, "an array, each ");
+        expect_words(buf + strlen(buf), size - strlen(buf), key->words);
+    } else if (key->words) {
         expect_words(buf, size, key->words);
     } else if (key->list) {
         ax_config_shape(key->list, shape, sizeof(shape));

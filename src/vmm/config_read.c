@@ -218,6 +218,26 @@ static bool read_string(struct conf_load *load, const struct conf_key *key,
     return true;
 }
 
+/* A port may be written as the number that it is. */
+static bool read_listen(struct conf_load *load, const struct conf_key *key,
+                        const struct ax_toml *val, void *to)
+{
+    char number[24];
+    char *copy;
+
+    if (val->type != AX_TOML_STRING && val->type != AX_TOML_INT) {
+        say_type(load, key, val);
+        return false;
+    }
+    snprintf(number, sizeof(number), "%lld", (long long)val->integer);
+    copy = copy_string(load, val->type == AX_TOML_INT ? number : val->string);
+    if (!copy)
+        return false;
+    free(*(char **)to);
+    *(char **)to = copy;
+    return true;
+}
+
 char *ax_config_join(const char *file, const char *path)
 {
     const char *slash = strrchr(file, '/');
@@ -374,6 +394,26 @@ static bool read_ints(struct conf_load *load, const struct conf_key *key,
     return good;
 }
 
+static bool read_flags(struct conf_load *load, const struct conf_key *key,
+                       const struct ax_toml *val, void *to)
+{
+    unsigned flags = 0;
+    bool good = true;
+
+    if (!check_array(load, key, val))
+        return false;
+    for (size_t i = 0; i < val->count; i++) {
+        const struct ax_toml *item = &val->items[i];
+        unsigned flag = 0;
+
+        good &= read_word(load, key, item, &flag);
+        flags |= flag;
+    }
+    if (good)
+        *(unsigned *)to = flags;
+    return good;
+}
+
 /* Appends the strings of an array to a list that has room for them. */
 static bool add_strings(struct conf_load *load, const struct conf_key *key,
                         const struct ax_toml *val, char **list, size_t *count)
@@ -464,6 +504,7 @@ static read_kind *const readers[CONF_KINDS] = {
     [KIND_BOOL] = read_bool,       [KIND_STRING] = read_string,
     [KIND_PATH] = read_path,       [KIND_WORD] = read_word,
     [KIND_SIZE] = read_size,       [KIND_SECONDS] = read_seconds,
+    [KIND_LISTEN] = read_listen,   [KIND_FLAGS] = read_flags,
     [KIND_STRINGS] = read_strings, [KIND_EXCLUDED] = read_excluded,
     [KIND_INTS] = read_ints,       [KIND_LIST] = read_list,
 };

@@ -65,13 +65,20 @@ void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code)
     ax_loop_wake(vm->news);
 }
 
-static void vm_set_state(struct ax_vm *vm, enum ax_vm_state state)
+static void vm_tell(struct ax_vm *vm)
+{
+    if (vm->hooks && vm->hooks->changed)
+        vm->hooks->changed(vm->hooks_ctx);
+    if (vm->env.changed)
+        vm->env.changed(vm->env.ctx, vm);
+}
+
+void ax_vm_set_state(struct ax_vm *vm, enum ax_vm_state state)
 {
     if (vm->state == state)
         return;
     vm->state = state;
-    if (vm->env.changed)
-        vm->env.changed(vm->env.ctx, vm);
+    vm_tell(vm);
 }
 
 static void vm_log_crash(struct ax_vm *vm)
@@ -102,22 +109,29 @@ static int vm_reload(struct ax_vm *vm)
     vm->kept = false;
     vm->here = 0;
     vm->cancelled = false;
+    vm->stepping = false;
+    vm->time_stands = false;
     memset(&vm->clock, 0, sizeof(vm->clock));
     memset(&vm->start, 0, sizeof(vm->start));
-    vm_set_state(vm, AX_VM_LOADING);
+    ax_vm_set_state(vm, AX_VM_LOADING);
     return ax_vm_build(vm, &blame);
 }
 
 /* Running; what fails here is logged and ends the VM. */
 static int vm_launch(struct ax_vm *vm)
 {
+    bool halted;
     int err = 0;
 
     vm->starts++;
     vm->final = false;
     vm->restart = false;
-    vm_set_state(vm, AX_VM_RUNNING);
+    ax_vm_set_state(vm, AX_VM_RUNNING);
+    halted =
+        vm->hooks && vm->hooks->starting && vm->hooks->starting(vm->hooks_ctx);
     for (unsigned i = 0; !err && i < vm->vcpu_count; i++) {
+        if (halted)
+            ax_vcpu_pause(vm->vcpus[i]);
         atomic_fetch_add(&vm->alive, 1);
         err = ax_vcpu_start(vm->vcpus[i]);
         if (err) {
@@ -127,6 +141,8 @@ static int vm_launch(struct ax_vm *vm)
             ax_vm_request_end(vm, AX_VM_END_FAIL, 0);
         }
     }
+    if (halted && !err)
+        ax_vm_suspend(vm);
     return err;
 }
 
@@ -138,7 +154,7 @@ static int vm_relaunch(struct ax_vm *vm)
     if (err) {
         vm->end.cause = AX_VM_END_FAIL;
         vm->noticed = true;
-        vm_set_state(vm, AX_VM_STOPPED);
+        ax_vm_set_state(vm, AX_VM_STOPPED);
         return err;
     }
     if (vm->state == AX_VM_LOADING) /* nobody who heard of that stopped it */
@@ -149,14 +165,14 @@ static int vm_relaunch(struct ax_vm *vm)
 /* ---- ends ---- */
 
 /* From now on the end is part of the VM's state. */
-static void vm_notice_end(struct ax_vm *vm)
+void ax_vm_notice_end(struct ax_vm *vm)
 {
     if (vm->noticed || ax_vm_end(vm).cause == AX_VM_END_NONE)
         return;
     vm->noticed = true;
     if (vm->env.ended)
         vm->env.ended(vm->env.ctx, vm);
-    vm_set_state(vm, AX_VM_STOPPING);
+    ax_vm_set_state(vm, AX_VM_STOPPING);
 }
 
 /* Shall it stay as it is, for inspection? */
@@ -204,8 +220,7 @@ static void vm_finish(struct ax_vm *vm)
         ax_timer_arm(vm->deadline, 0, 0);
     vm->kept = false;
     vm->state = AX_VM_STOPPED;
-    if (vm->env.changed)
-        vm->env.changed(vm->env.ctx, vm);
+    vm_tell(vm);
 }
 
 static void vm_drained(void *ctx, bool all)
@@ -230,14 +245,14 @@ static void vm_drained(void *ctx, bool all)
     ax_log(vm->log, AX_LOG_INFO,
            "kept as it is, for a dump; start makes it anew");
     vm->kept = true;
-    vm_set_state(vm, AX_VM_STOPPED);
+    ax_vm_set_state(vm, AX_VM_STOPPED);
 }
 
 static void vm_news(void *ctx)
 {
     struct ax_vm *vm = ctx;
 
-    vm_notice_end(vm);
+    ax_vm_notice_end(vm);
     if (vm->state != AX_VM_STOPPING || !vm->noticed || vm->draining ||
         !vm_is_out(vm))
         return;
@@ -349,7 +364,7 @@ static int vm_may(struct ax_vm *vm, enum ax_vm_op op, enum ax_vm_state *next)
     const char *refusal;
 
     vm->refusal = "";
-    vm_notice_end(vm);
+    ax_vm_notice_end(vm);
     if (ax_vm_transition(vm->state, op, next, &refusal))
         return vm_refuse(vm, -EPERM, refusal);
     if (op == AX_VM_OP_FORCE_STOP || op == AX_VM_OP_FORCE_DELETE)
@@ -357,6 +372,11 @@ static int vm_may(struct ax_vm *vm, enum ax_vm_op op, enum ax_vm_state *next)
     if (vm->pin_cancel)
         return vm_refuse(vm, -EBUSY,
                          "VM is being dumped, wait for it to finish");
+    if (vm->claimed && (op == AX_VM_OP_RESUME || op == AX_VM_OP_STOP ||
+                        op == AX_VM_OP_RESTART))
+        return vm_refuse(vm, -EBUSY,
+                         "VM is halted by a debugger, continue or detach there "
+                         "first");
     return 0;
 }
 
@@ -368,9 +388,11 @@ int ax_vm_start(struct ax_vm *vm)
     return err ? err : vm_start_from(vm, vm->state);
 }
 
-/* Guest time, as devices and engine see it; every vCPU is held. */
-static void vm_time_stop(struct ax_vm *vm)
+void ax_vm_time_stop(struct ax_vm *vm)
 {
+    if (vm->time_stands)
+        return;
+    vm->time_stands = true;
     ax_clock_stop(&vm->clock);
     if (vm->env.ops->time_stop)
         vm->env.ops->time_stop(vm->engine);
@@ -378,31 +400,30 @@ static void vm_time_stop(struct ax_vm *vm)
         ax_device_hold(vm->devices[i], true);
 }
 
-static uint64_t vm_time_go(struct ax_vm *vm)
+void ax_vm_time_go(struct ax_vm *vm)
 {
     uint64_t stood_ns;
 
+    if (!vm->time_stands)
+        return;
+    vm->time_stands = false;
     if (vm->env.ops->time_go)
         vm->env.ops->time_go(vm->engine);
     stood_ns = ax_clock_go(&vm->clock);
     for (unsigned i = 0; i < vm->device_count; i++)
         ax_device_hold(vm->devices[i], false);
-    return stood_ns;
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        ax_vcpu_stood(vm->vcpus[i], stood_ns);
 }
 
-static void vm_run_on(struct ax_vm *vm, uint64_t stood_ns)
+static void vm_run_on(struct ax_vm *vm)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++)
-        ax_vcpu_resume(vm->vcpus[i], stood_ns);
+        ax_vcpu_resume(vm->vcpus[i]);
 }
 
-int ax_vm_suspend(struct ax_vm *vm)
+int ax_vm_hold_all(struct ax_vm *vm)
 {
-    enum ax_vm_state next;
-    int err = vm_may(vm, AX_VM_OP_SUSPEND, &next);
-
-    if (err)
-        return err;
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         ax_vcpu_pause(vm->vcpus[i]);
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -410,11 +431,23 @@ int ax_vm_suspend(struct ax_vm *vm)
             continue;
         ax_log(vm->log, AX_LOG_ERROR, "vcpu%u did not stop within %d ms", i,
                ARRIVAL_MS);
-        vm_run_on(vm, 0);
+        vm_run_on(vm);
         return -ETIMEDOUT;
     }
-    vm_time_stop(vm);
-    vm_set_state(vm, next);
+    return 0;
+}
+
+int ax_vm_suspend(struct ax_vm *vm)
+{
+    enum ax_vm_state next;
+    int err = vm_may(vm, AX_VM_OP_SUSPEND, &next);
+
+    if (!err)
+        err = ax_vm_hold_all(vm);
+    if (err)
+        return err;
+    ax_vm_time_stop(vm);
+    ax_vm_set_state(vm, next);
     return 0;
 }
 
@@ -425,8 +458,9 @@ int ax_vm_resume(struct ax_vm *vm)
 
     if (err)
         return err;
-    vm_run_on(vm, vm_time_go(vm));
-    vm_set_state(vm, next);
+    ax_vm_time_go(vm);
+    vm_run_on(vm);
+    ax_vm_set_state(vm, next);
     return 0;
 }
 
@@ -458,8 +492,10 @@ static bool vm_ask(struct ax_vm *vm, enum ax_vm_state from, uint64_t timeout_ns)
         return false;
     if (!vm_press_power_button(vm))
         return false;
-    if (from == AX_VM_SUSPENDED)
-        vm_run_on(vm, vm_time_go(vm));
+    if (from == AX_VM_SUSPENDED) {
+        ax_vm_time_go(vm);
+        vm_run_on(vm);
+    }
     ax_log(vm->log, AX_LOG_INFO, "the guest is asked to power off");
     ax_timer_arm(vm->patience, timeout_ns, 0);
     return true;
@@ -471,7 +507,7 @@ static void vm_stop_from(struct ax_vm *vm, enum ax_vm_state from,
 {
     const bool asked = vm_ask(vm, from, timeout_ns);
 
-    vm_set_state(vm, AX_VM_STOPPING);
+    ax_vm_set_state(vm, AX_VM_STOPPING);
     if (!asked)
         ax_vm_request_end(vm, AX_VM_END_STOP, 0);
 }
@@ -529,7 +565,7 @@ void ax_vm_end_for_good(struct ax_vm *vm, bool force)
     const char *refusal;
     enum ax_vm_state next;
 
-    vm_notice_end(vm);
+    ax_vm_notice_end(vm);
     vm->final = true;
     vm_cancel_pin(vm);
     if (ax_vm_transition(vm->state, force ? AX_VM_OP_FORCE_STOP : AX_VM_OP_STOP,
@@ -553,12 +589,14 @@ const char *ax_vm_refusal(const struct ax_vm *vm)
 int ax_vm_pin(struct ax_vm *vm, void (*cancel)(void *ctx), void *ctx)
 {
     vm->refusal = "";
-    vm_notice_end(vm);
+    ax_vm_notice_end(vm);
     if (vm->state != AX_VM_SUSPENDED && !vm->kept)
         return vm_refuse(vm, -EPERM, "VM is not suspended, cannot dump");
     if (vm->pin_cancel)
         return vm_refuse(vm, -EBUSY,
                          "VM is being dumped, wait for it to finish");
+    if (vm->stepping)
+        return vm_refuse(vm, -EBUSY, "VM is being stepped by a debugger");
     vm->pin_cancel = cancel;
     vm->pin_ctx = ctx;
     return 0;
@@ -581,7 +619,7 @@ int ax_vm_nmi(struct ax_vm *vm)
     int err = 0;
 
     vm->refusal = "";
-    vm_notice_end(vm);
+    ax_vm_notice_end(vm);
     if (vm->state != AX_VM_RUNNING)
         return vm_refuse(vm, -EPERM, "VM is not running, cannot take an NMI");
     if (!vm->env.ops->vcpu_nmi)

@@ -27,7 +27,13 @@ static void vm_power(void *ctx, enum ax_power_event event, uint64_t code)
         [AX_POWER_FAIL] = AX_VM_END_FAIL,
     };
 
-    ax_vm_request_end(ctx, causes[event], code);
+    const struct ax_vm *vm = ctx;
+    const enum ax_vm_cause cause = causes[event];
+
+    if (vm->hooks && vm->hooks->ending && cause != AX_VM_END_FAIL &&
+        vm->hooks->ending(vm->hooks_ctx, cause, code))
+        return;
+    ax_vm_request_end(ctx, cause, code);
 }
 
 static void vm_irq_to_engine(void *ctx, unsigned line, bool level)
@@ -114,6 +120,24 @@ static void vm_crashed(void *ctx, struct ax_vcpu *vcpu,
     }
     pthread_mutex_unlock(&vm->lock);
     free(report);
+}
+
+static void vm_entering(void *ctx, struct ax_vcpu *vcpu,
+                        struct ax_engine_vcpu *engine)
+{
+    const struct ax_vm *vm = ctx;
+
+    if (vm->hooks && vm->hooks->entering)
+        vm->hooks->entering(vm->hooks_ctx, vcpu, engine);
+}
+
+static void vm_debugged(void *ctx, struct ax_vcpu *vcpu,
+                        struct ax_engine_vcpu *engine, const struct ax_exit *ex)
+{
+    const struct ax_vm *vm = ctx;
+
+    if (vm->hooks && vm->hooks->exited)
+        vm->hooks->exited(vm->hooks_ctx, vcpu, engine, ex);
 }
 
 static void vm_held(void *ctx, struct ax_vcpu *vcpu)
@@ -313,6 +337,8 @@ static int vm_build_vcpus(struct ax_vm *vm)
         .prepare = vm_prepare,
         .rendezvous = vm_rendezvous,
         .crashed = vm_crashed,
+        .entering = vm_entering,
+        .debugged = vm_debugged,
         .held = vm_held,
         .gone = vm_gone,
         .ctx = vm,

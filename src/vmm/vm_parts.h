@@ -9,6 +9,7 @@
 #include "devices/bus.h"
 #include "devices/guestclock.h"
 #include "vmm/vm.h"
+#include "vmm/vm_debug.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,6 +36,11 @@ struct ax_vm {
     void (*pin_cancel)(void *ctx); /* NULL: not pinned */
     void *pin_ctx;
     struct ax_clock clock; /* guest time */
+    bool time_stands;
+    bool claimed;  /* by a debugger: others cannot make it run */
+    bool stepping; /* Suspended, but vCPUs were let go quietly */
+    const struct ax_vm_hooks *hooks; /* changes while no vCPU runs */
+    void *hooks_ctx;
 
     struct ax_engine_vm *engine;
     struct ax_memory mem;
@@ -56,6 +62,19 @@ struct ax_vm {
     unsigned here;
     bool cancelled;
 };
+
+void ax_vm_set_state(struct ax_vm *vm, enum ax_vm_state state);
+
+/* From now on an end that was requested is part of the VM's state. */
+void ax_vm_notice_end(struct ax_vm *vm);
+
+/* Asks every vCPU to hold and waits for them: 0 or -ETIMEDOUT, logged; the VM
+ * then runs on. */
+int ax_vm_hold_all(struct ax_vm *vm);
+
+/* Guest time, as devices, engine and vCPUs see it; every vCPU is held. */
+void ax_vm_time_stop(struct ax_vm *vm);
+void ax_vm_time_go(struct ax_vm *vm);
 
 /*
  * Any thread: the VM shall end for this cause. The first cause wins. Stops

@@ -184,6 +184,47 @@ console_pipe() {
         run 124 timeout 1 "$axvm" console linux </dev/null && said "login: "
 }
 
+# a_gdb NAME: a program that tells how it was called.
+a_gdb() {
+    mkdir -p bin
+    printf '#!/bin/sh\necho "NAME: $#"\nprintf "<%%s>\\n" "$@"\ncat\nexit 3\n' |
+        sed "s/NAME/$1/" >"bin/$1"
+    chmod +x "bin/$1"
+}
+gdb_prints() {
+    run 0 "$axvm" gdb linux && [ "$(cat "$out")" = "target remote /run/linux.gdb" ] &&
+        run 0 "$axvm" gdb 1 --listen 1234 && [ "$(cat "$out")" = "target remote 1234" ] &&
+        run 0 "$axvm" gdb linux -l unix:x && said "target remote unix:$work/x" &&
+        run 0 "$axvm" gdb linux --off && [ ! -s "$out" ] &&
+        requested 1000001 '"off":true' &&
+        run 4 "$axvm" gdb nothing --exec && said "no VM 'nothing'" &&
+        run 2 "$axvm" gdb linux vmlinux && said "--exec" &&
+        run 2 "$axvm" gdb linux --listen 99999 && said "99999" "PORT"
+}
+gdb_exec() {
+    local mine=$work/bin/other
+    mkdir -p none && a_gdb gdb || return
+    run 8 env PATH="$work/none" "$axvm" gdb linux --exec &&
+        said "no gdb is installed" "AXVM_GDB" "target remote /run/linux.gdb" &&
+        run 3 env PATH="$work/bin:$PATH" AXVM_GDB=gdb "$axvm" gdb linux --exec &&
+        said "gdb: 2" "<-ex>" "<target remote /run/linux.gdb>" &&
+        a_gdb gdb-multiarch &&
+        run 3 env PATH="$work/bin:$PATH" "$axvm" gdb linux --exec "my vmlinux" \
+            --listen 7 &&
+        said "gdb-multiarch: 3" "<my vmlinux>" "<target remote 7>" &&
+        run 8 env AXVM_GDB="$mine" "$axvm" gdb linux --exec &&
+        said "gdb linux: cannot run AXVM_GDB, which is '$mine': No such file" &&
+        touch "$mine" && run 8 env AXVM_GDB="$mine" "$axvm" gdb linux --exec &&
+        said "Permission denied"
+}
+gdb_in_script() { # a child, which does not read the script
+    a_gdb gdb
+    printf 'gdb linux --exec\nlist\n' |
+        AXVM_GDB=$work/bin/gdb timeout 60 "$axvm" shell >"$out" 2>"$err"
+    [ $? = 8 ] && said "<target remote /run/linux.gdb>" "VM ID" &&
+        ! grep -q "^list" "$out"
+}
+
 serve 1000001 linux stopped deaf broken huge babel mute
 case_ "list" lists
 case_ "show" shows
@@ -196,6 +237,9 @@ case_ "a signal ends a command that waits" interrupted
 case_ "statistics again and again, until nobody reads" watches
 case_ "output that cannot be written" unwritable
 case_ "the console through pipes" console_pipe
+case_ "gdb: where it connects" gdb_prints
+case_ "gdb: started in our place" gdb_exec
+case_ "gdb: a child of the shell" gdb_in_script
 
 # ---- scripts ----
 
@@ -319,6 +363,32 @@ shell_keys() {
         ended_with 0 && ! grep -q "command 'garbage" typescript &&
         grep -q "did you mean 'start'" typescript
 }
+shell_gdb() { # it has the terminal and its signals, and the shell stays
+    cat >gdb-asks <<'EOF'
+#!/bin/bash
+trap 'echo got INT' INT
+echo asks
+kill -STOP $$
+read -r line || read -r line
+echo "read $line"
+EOF
+    chmod +x gdb-asks
+    AXVM_GDB=$work/gdb-asks on_terminal "$axvm shell" 'gdb linux -e\r' 'axvm>' \
+        '\003' 'asks' 'hello\r' 'got INT' 'list\r' 'read hello' '\004' 'VM ID' &&
+        ended_with 0
+}
+shell_gdb_term() { # what ends the shell ends it before
+    cat >gdb-stays <<'EOF'
+#!/bin/bash
+trap 'echo got TERM; exit' TERM
+echo stays
+kill -TERM $PPID
+while :; do sleep 0.1; done
+EOF
+    chmod +x gdb-stays
+    AXVM_GDB=$work/gdb-stays on_terminal "$axvm shell" 'gdb linux -e\r' \
+        'axvm>' && ended_with 0 && grep -q "got TERM" typescript
+}
 shell_history() {
     on_terminal "$axvm shell" 'help nmi\r' 'axvm>' 'exit\r' 'Usage: nmi' &&
         ended_with 0 && grep -q 'help.*nmi' state/axvm/history &&
@@ -347,6 +417,8 @@ if script -qfec true /dev/null >/dev/null 2>&1 </dev/null; then
     done
     case_ "shell: editing, completion, Ctrl-C" shell_keys
     case_ "shell: history" shell_history
+    case_ "shell: gdb has the terminal" shell_gdb
+    case_ "shell: SIGTERM ends gdb and the shell" shell_gdb_term
     case_ "terminal restored: SIGTERM in the shell" shell_term
     case_ "shell: ends with its process" shell_leash
 else

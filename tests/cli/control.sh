@@ -670,9 +670,39 @@ two_of_a_name() {
     ax stop vm --pid "$pid" --force && ends 0 && listed vm suspended &&
         ax stop vm --force && ends 0 "$first"
 }
+# Nobody connects: that is for the tests of the debugger.
+debuggers() {
+    local port first
+    guest vm powerbutton ""
+    guest other powerbutton ""
+    begin run --gdb=0 vm.toml && first=$pid && ax gdb vm || return
+    port=$(sed -n 's/^target remote 127\.0\.0\.1://p' "$out")
+    [ -n "$port" ] || complain "no port: $(cat "$out")" || return
+    grep -q "gdb: target remote 127.0.0.1:$port" run.err &&
+        ax show vm && said "Debugger     127.0.0.1:$port" &&
+        refuses 6 "listens at 127.0.0.1:$port already" gdb vm --listen 1 &&
+        run 2 "$axvm_run" --gdb="$port" other.toml &&
+        said "port $port is in use: choose another" "--gdb" || return
+    printf '[debug]\ngdb = %s\n' "$port" >>other.toml
+    refuses 8 "port $port is in use" create other.toml &&
+        until_true listed_alone vm && ax gdb vm --off &&
+        ax create other.toml && said "other: loaded" &&
+        ax gdb other && said "127.0.0.1:$port" &&
+        ax show vm && said "Debugger     -" || return
+    ax gdb vm && said "target remote $dir/$first-0.gdb" &&
+        [ -S "$dir/$first-0.gdb" ] && listed vm running other loaded &&
+        ax gdb vm --off && [ ! -e "$dir/$first-0.gdb" ] &&
+        ax gdb vm --listen unix:here && [ -S here ] &&
+        ax delete vm --force && until_true test ! -e here || return
+    ax gdb other --off && ax gdb other && ax quit && ends 0 || return
+    [ -z "$(ls "$dir")" ] || complain "left: $(ls "$dir")"
+}
+listed_alone() { listed "$1" running && ! grep -q other "$out"; }
+
 kvm_case "the socket of a killed process" killed
 kvm_case "sockets elsewhere, and nowhere" places
 kvm_case "two processes with a VM of the same name" two_of_a_name
+kvm_case "where debuggers connect" debuggers
 
 # ---- policies and statuses ----
 

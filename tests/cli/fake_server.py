@@ -88,6 +88,9 @@ def work(command, request):
         raise Refused("timeout", f"'{name}' is still running")
     if command == "stop" and name == "stopped":
         raise Refused("refused", "VM is already stopped")
+    if command == "gdb":
+        return {} if "off" in request else {
+            "address": request.get("listen", f"/run/{name}.gdb")}
     if command == "nmi" or command == "console":
         return {}
     return {"state": {"stop": "stopped", "suspend": "suspended",

@@ -36,6 +36,30 @@ usage_errors() {
         run 2 "$axvm" --shell --control none && said "control socket" &&
         run 2 "$axvm" --demo a.toml && said "a.toml"
 }
+gdb_usage() {
+    printf '[kernel]\nkernel_path = "k"\n' >g.toml
+    run 2 "$axvm" --gdb=nonsense g.toml && said "nonsense" "[HOST:]PORT" &&
+        run 2 "$axvm" --gdb= g.toml && run 2 "$axvm" --gdb=70000 g.toml &&
+        run 2 "$axvm" --gdb=::1:1234 g.toml && said "in brackets" &&
+        run 2 "$axvm" --gdb-on=crash,panic g.toml && said "crash,panic" &&
+        run 2 "$axvm" --gdb-on= g.toml && run 2 "$axvm" --gdb-on=crash, g.toml &&
+        run 2 "$axvm" --gdb=unix:x g.toml g.toml && said "unix:x" "several" &&
+        run 2 "$axvm" --gdb=65535 g.toml g.toml && said "more guests than ports" &&
+        run 2 "$axvm" --demo --gdb-wait && said "--gdb-wait" "add --gdb"
+}
+gdb_configures() {
+    printf '[kernel]\nkernel_path = "k"\n[debug]\ngdb = 7\n' >g.toml
+    printf '[kernel]\nkernel_path = "k"\n' >h.toml
+    run 0 "$axvm" --dump-config --gdb h.toml && said 'gdb = "1234"' \
+        'gdb_wait = false' 'gdb_on = []' &&
+        run 0 "$axvm" --dump-config --gdb='*:1234' --gdb-wait g.toml h.toml &&
+        said 'gdb = "*:1234"' 'gdb = "*:1235"' 'gdb_wait = true' &&
+        run 0 "$axvm" --dump-config --gdb=unix:x h.toml &&
+        said "gdb = \"unix:$PWD/x\"" &&
+        run 0 "$axvm" --dump-config --gdb-wait --gdb-on=poweroff,crash g.toml \
+            h.toml &&
+        said 'gdb = "7"' '# gdb: not given' 'gdb_on = ["crash", "poweroff"]'
+}
 missing_file() {
     run 2 "$axvm" nothing.toml && said "nothing.toml" "No such file" &&
         run 2 "$axvm" / && run 2 "$axvm" check /dev/zero
@@ -83,6 +107,8 @@ other_architecture() {
 
 case_ "help and version" help_and_version
 case_ "usage errors have status 2 and name the culprit" usage_errors
+case_ "a debugger nowhere has status 2" gdb_usage
+case_ "options for a debugger are in the configuration" gdb_configures
 case_ "a file that is not there, a folder, a device" missing_file
 case_ "five mistakes are five located messages" five_mistakes
 case_ "AxVisor's own files are valid" axvisor_files

@@ -3,6 +3,7 @@
  */
 #include "fake/engine.h"
 
+#include "arch/x86_64/regs.h"
 #include "memory/memory.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ struct ax_engine_vm {
     atomic_bool stands; /* guest time */
     atomic_uint stops, goes;
     struct {
-        atomic_uint time_goes, nmis;
+        atomic_uint time_goes, nmis, traps, debugs;
         atomic_ullong stopped_ns;
     } told[AX_CPUS_MAX]; /* outlives the vCPUs */
     atomic_ullong sipi;  /* where the other vCPUs begin; 0: not yet */
@@ -40,6 +41,10 @@ struct ax_engine_vcpu {
     bool nmi;
     atomic_bool blocked, inside;
     atomic_bool stale; /* time has stood since it was told that it goes */
+    struct ax_debug debug;
+    bool step_due; /* the instruction's exit came first */
+    bool declined; /* the breakpoint at PC is the guest's own */
+    struct ax_x86_xsave xsave;
 };
 
 static atomic_uint alive;
@@ -77,6 +82,16 @@ uint64_t ax_fake_stopped_ns(struct ax_engine_vm *vm, unsigned id)
 unsigned ax_fake_nmis(struct ax_engine_vm *vm, unsigned id)
 {
     return atomic_load(&vm->told[id].nmis);
+}
+
+unsigned ax_fake_traps(struct ax_engine_vm *vm, unsigned id)
+{
+    return atomic_load(&vm->told[id].traps);
+}
+
+unsigned ax_fake_debugs(struct ax_engine_vm *vm, unsigned id)
+{
+    return atomic_load(&vm->told[id].debugs);
 }
 
 static int fake_probe(ax_backend_fact *fact, void *ctx)
@@ -177,17 +192,119 @@ static int fake_reg_set(struct ax_engine_vcpu *vcpu, unsigned reg, uint64_t val)
     return 0;
 }
 
-static const struct ax_fake_step *fake_fetch(struct ax_engine_vcpu *vcpu)
+static void *fake_at(struct ax_engine_vcpu *vcpu, uint64_t gpa, size_t size)
 {
-    const uint64_t pc = vcpu->regs[AX_FAKE_PC];
-
     for (unsigned i = 0; i < vcpu->vm->region_count; i++) {
         const struct ax_region *r = &vcpu->vm->regions[i];
 
-        if (ax_range_within(pc, sizeof(struct ax_fake_step), r->gpa, r->size))
-            return (const void *)((const char *)r->hva + (pc - r->gpa));
+        if (ax_range_within(gpa, size, r->gpa, r->size))
+            return (char *)r->hva + (gpa - r->gpa);
     }
     return NULL;
+}
+
+static const struct ax_fake_step *fake_fetch(struct ax_engine_vcpu *vcpu)
+{
+    return fake_at(vcpu, vcpu->regs[AX_FAKE_PC], sizeof(struct ax_fake_step));
+}
+
+/* ---- debugging ---- */
+
+static void fake_debug_exit(struct ax_engine_vcpu *vcpu, struct ax_exit *ex,
+                            unsigned what, unsigned points)
+{
+    memset(ex, 0, sizeof(*ex));
+    ex->kind = AX_EXIT_DEBUG;
+    ex->debug.what = what;
+    ex->debug.points = points;
+    ex->debug.pc = vcpu->regs[AX_FAKE_PC];
+}
+
+/* Points that an access to addr hits; EXEC by the instruction there. */
+static unsigned fake_hits(struct ax_engine_vcpu *vcpu, uint64_t addr,
+                          enum ax_debug_point_kind kind)
+{
+    unsigned hits = 0;
+
+    for (unsigned i = 0; i < AX_DEBUG_POINTS; i++) {
+        const enum ax_debug_point_kind at = vcpu->debug.points[i].kind;
+
+        if (at != kind && !(at == AX_POINT_ACCESS && kind == AX_POINT_WRITE))
+            continue;
+        if (ax_range_within(addr, 1, vcpu->debug.points[i].addr,
+                            vcpu->debug.points[i].size))
+            hits |= 1U << i;
+    }
+    return hits;
+}
+
+/* Does the instruction at PC come out before it is executed? */
+static bool fake_breaks(struct ax_engine_vcpu *vcpu,
+                        const struct ax_fake_step *step, struct ax_exit *ex)
+{
+    const unsigned hits =
+        fake_hits(vcpu, vcpu->regs[AX_FAKE_PC], AX_POINT_EXEC);
+
+    if (hits) {
+        fake_debug_exit(vcpu, ex, AX_DEBUG_HARD, hits);
+        return true;
+    }
+    if ((step->op & 0xff) != AX_FAKE_BREAK || !vcpu->debug.soft ||
+        vcpu->declined)
+        return false;
+    fake_debug_exit(vcpu, ex, AX_DEBUG_SOFT, 0);
+    return true;
+}
+
+/* ... and after it. */
+static bool fake_stepped(struct ax_engine_vcpu *vcpu, unsigned hits,
+                         struct ax_exit *ex)
+{
+    const unsigned what =
+        (vcpu->debug.step ? AX_DEBUG_STEP : 0U) | (hits ? AX_DEBUG_HARD : 0U);
+
+    if (what)
+        fake_debug_exit(vcpu, ex, what, hits);
+    return what;
+}
+
+static int fake_vcpu_debug(struct ax_engine_vcpu *vcpu,
+                           const struct ax_debug *debug)
+{
+    for (unsigned i = 0; i < AX_DEBUG_POINTS; i++) {
+        const unsigned size = debug->points[i].size;
+
+        if (debug->points[i].kind && (!size || size & (size - 1) || size > 8 ||
+                                      debug->points[i].addr % size))
+            return -EINVAL;
+    }
+    vcpu->debug = *debug;
+    atomic_fetch_add(&vcpu->vm->told[vcpu->id].debugs, 1);
+    return 0;
+}
+
+static int fake_vcpu_debug_decline(struct ax_engine_vcpu *vcpu)
+{
+    vcpu->declined = true;
+    return 0;
+}
+
+static int fake_state_get(struct ax_engine_vcpu *vcpu, unsigned state,
+                          void *buf, size_t size)
+{
+    if (state != AX_X86_STATE_XSAVE || size != sizeof(vcpu->xsave))
+        return -EINVAL;
+    memcpy(buf, &vcpu->xsave, size);
+    return 0;
+}
+
+static int fake_state_set(struct ax_engine_vcpu *vcpu, unsigned state,
+                          const void *buf, size_t size)
+{
+    if (state != AX_X86_STATE_XSAVE || size != sizeof(vcpu->xsave))
+        return -EINVAL;
+    memcpy(&vcpu->xsave, buf, size);
+    return 0;
 }
 
 /* Is there an NMI? It is taken. */
@@ -238,6 +355,13 @@ static void fake_start_others(struct ax_engine_vcpu *self, uint64_t entry)
     pthread_mutex_unlock(&vm->lock);
 }
 
+/* An instruction that comes out: with a single step that follows. */
+static int fake_out(struct ax_engine_vcpu *vcpu)
+{
+    vcpu->step_due = vcpu->debug.step;
+    return 0;
+}
+
 static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     uint64_t answer = ex->answer;
@@ -249,8 +373,15 @@ static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
         fake_take_kick(vcpu, true, true);
         return 0;
     }
+    if (vcpu->step_due) {
+        vcpu->step_due = false;
+        if (fake_stepped(vcpu, 0, ex))
+            return 0;
+    }
     for (;;) {
         const struct ax_fake_step *step = fake_fetch(vcpu);
+        unsigned hits = 0;
+        uint8_t *byte;
 
         if (fake_take_kick(vcpu, false, false))
             return 0;
@@ -259,17 +390,20 @@ static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
             ex->fail.why = "nothing at the instruction pointer";
             return 0;
         }
+        if (fake_breaks(vcpu, step, ex))
+            return 0;
         vcpu->regs[AX_FAKE_PC] += sizeof(*step);
-        switch (step->op) {
+        switch ((enum ax_fake_op)(
+            (step->op & 0xff) == AX_FAKE_BREAK ? AX_FAKE_BREAK : step->op)) {
         case AX_FAKE_EXIT:
             *ex = step->exit;
             if (step->echo)
                 ex->access.data = answer;
-            return 0;
+            return fake_out(vcpu);
         case AX_FAKE_SPIN:
         case AX_FAKE_SLEEP:
             fake_take_kick(vcpu, true, step->op == AX_FAKE_SLEEP);
-            return 0;
+            return fake_out(vcpu);
         case AX_FAKE_NMI:
             if (fake_take_nmi(vcpu))
                 break;
@@ -284,7 +418,29 @@ static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
         case AX_FAKE_START:
             fake_start_others(vcpu, step->target);
             break;
+        case AX_FAKE_ADD:
+            vcpu->regs[step->target % AX_FAKE_REGS] += step->exit.access.data;
+            break;
+        case AX_FAKE_STORE:
+            byte = fake_at(vcpu, step->target, 1);
+            if (byte)
+                __atomic_store_n(byte, (uint8_t)step->exit.access.data,
+                                 __ATOMIC_RELAXED);
+            hits = fake_hits(vcpu, step->target, AX_POINT_WRITE);
+            break;
+        case AX_FAKE_LOAD:
+            byte = fake_at(vcpu, step->target, 1);
+            vcpu->regs[0] =
+                byte ? __atomic_load_n(byte, __ATOMIC_RELAXED) : 0xff;
+            hits = fake_hits(vcpu, step->target, AX_POINT_ACCESS);
+            break;
+        case AX_FAKE_BREAK:
+            vcpu->declined = false;
+            atomic_fetch_add(&vcpu->vm->told[vcpu->id].traps, 1);
+            break;
         }
+        if (fake_stepped(vcpu, hits, ex))
+            return 0;
     }
 }
 
@@ -382,6 +538,10 @@ const struct ax_backend_ops ax_fake = {
     .time_go = fake_time_go,
     .vcpu_time_go = fake_vcpu_time_go,
     .vcpu_nmi = fake_vcpu_nmi,
+    .state_get = fake_state_get,
+    .state_set = fake_state_set,
+    .vcpu_debug = fake_vcpu_debug,
+    .vcpu_debug_decline = fake_vcpu_debug_decline,
     .msi_send = fake_msi_send,
     .msi_route = fake_msi_route,
 };

@@ -20,6 +20,11 @@ enum ax_fake_op {
     AX_FAKE_LOOP,  /* back to the step at .target */
     AX_FAKE_ERROR, /* vcpu_run returns .target as an error code */
     AX_FAKE_START, /* the other vCPUs begin at .target, as after a SIPI */
+    AX_FAKE_ADD,   /* register .target grows by .exit.access.data */
+    AX_FAKE_STORE, /* the byte at guest address .target: .exit.access.data */
+    AX_FAKE_LOAD,  /* register 0: the byte at guest address .target */
+    /* x86's breakpoint instruction, written over a step's first byte */
+    AX_FAKE_BREAK = 0xcc,
 };
 
 struct ax_fake_step {
@@ -30,7 +35,7 @@ struct ax_fake_step {
 };
 
 /* Register numbers: PC is 16 like AX_X86_RIP, so that one prepare serves. */
-enum { AX_FAKE_PC = 16, AX_FAKE_REGS = 64 };
+enum { AX_FAKE_PC = 16, AX_FAKE_REGS = 96 };
 
 extern const struct ax_backend_ops ax_fake;
 
@@ -51,6 +56,12 @@ unsigned ax_fake_nmis(struct ax_engine_vm *vm, unsigned id);
 
 /* The stopped_ns that came with the last vcpu_time_go, 0 before it. */
 uint64_t ax_fake_stopped_ns(struct ax_engine_vm *vm, unsigned id);
+
+/* Breakpoint instructions that were the guest's own: its exceptions. */
+unsigned ax_fake_traps(struct ax_engine_vm *vm, unsigned id);
+
+/* How often vcpu_debug was called. */
+unsigned ax_fake_debugs(struct ax_engine_vm *vm, unsigned id);
 
 /* vCPUs that exist, over all VMs: 0 when nothing leaked. */
 unsigned ax_fake_alive(void);

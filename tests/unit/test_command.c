@@ -97,7 +97,7 @@ Test(command, every_command_is_found_and_described)
                 cr_assert(p->letter != o->letter, "%s -%c", c->name, o->letter);
         }
     }
-    cr_assert_eq(count, 17);
+    cr_assert_eq(count, 18);
     cr_assert_null(ax_command_find("help"));
     cr_assert_null(ax_command_find(""));
 }
@@ -196,6 +196,45 @@ Test(command, show_asks_for_statistics_where_they_are)
     expect_error("show a --full --stats", "one of");
 }
 
+Test(command, gdb)
+{
+    expect_requests("gdb a", "[{\"command\":\"gdb\",\"vm\":\"a\"}]");
+    expect_requests("gdb a --listen 1234",
+                    "[{\"command\":\"gdb\",\"listen\":\"1234\","
+                    "\"vm\":\"a\"}]");
+    expect_requests("gdb a -l unix:g --exec",
+                    "[{\"command\":\"gdb\",\"listen\":\"unix:/home/me/g\","
+                    "\"vm\":\"a\"}]");
+    expect_requests("gdb a --listen=unix:/g --exec vmlinux",
+                    "[{\"command\":\"gdb\",\"listen\":\"unix:/g\","
+                    "\"vm\":\"a\"}]");
+    expect_requests("gdb a --off",
+                    "[{\"command\":\"gdb\",\"off\":true,\"vm\":\"a\"}]");
+    expect_error("gdb", "name a VM");
+    expect_error("gdb a --listen", "needs SPEC");
+    expect_error("gdb a --listen ::1:1", "'::1:1': an IPv6 address stands in");
+    expect_error("gdb a --listen \xff", "expected [HOST:]PORT");
+    expect_error("gdb a --listen unix:/\xff", "UTF-8");
+    expect_error("gdb a vmlinux", "'vmlinux' is for --exec");
+    expect_error("gdb a --exec x y", "'y' is too much");
+    expect_error("gdb a --exec \xff", "UTF-8");
+    expect_error("gdb a --off --exec", "--off stands alone");
+    expect_error("gdb a --off --listen 1", "--off stands alone");
+}
+
+/* Whose program it is starts it. */
+Test(command, gdb_has_a_program)
+{
+    struct parsed p = parse("gdb a --exec");
+
+    cr_assert(json_is_true(json_object_get(p.call.options, "exec")));
+    ax_command_fini(&p.call);
+    p = parse("gdb a -e vm/linux");
+    cr_assert_str_eq(json_string_value(json_object_get(p.call.options, "exec")),
+                     "vm/linux");
+    ax_command_fini(&p.call);
+}
+
 Test(command, mistakes)
 {
     expect_error("", "Unknown command ''");
@@ -285,6 +324,9 @@ Test(command, states)
     expect_text("create x", LINUX, "linux: running, VM 1\n");
     expect_text("dump a x", "{\"bytes\":4096,\"vm\":\"a\"}", "a: 4096 bytes\n");
     expect_text("nmi a", "{}", "");
+    expect_text("gdb a", "{\"address\":\"[::1]:1\",\"vm\":\"a\"}",
+                "target remote [::1]:1\n");
+    expect_text("gdb a --off", "{}", "");
     expect_text("quit", "{}", "");
     expect_text("start a", "{}", "-\n");
 }
@@ -295,7 +337,7 @@ Test(command, show_in_parts)
         "{\"id\":1,\"name\":\"a\",\"state\":\"stopped\",\"vcpu\":\"0\","
         "\"vcpus\":[{\"id\":0,\"state\":\"Inv\"}],\"memory\":\"1MB\","
         "\"memory_regions\":[{\"gpa\":4096,\"kind\":\"ram\"}],\"devices\":[],"
-        "\"what\":\"ELF\",\"starts\":3,\"kept\":true,"
+        "\"what\":\"ELF\",\"starts\":3,\"kept\":true,\"gdb\":null,"
         "\"end\":{\"cause\":\"exit\",\"code\":16},\"config\":\"[base]\\n\"}";
     static const char summary[] = "VM 1: a\n"
                                   "  State        stopped\n"
@@ -304,6 +346,7 @@ Test(command, show_in_parts)
                                   "  Boots        ELF\n"
                                   "  Starts       3\n"
                                   "  Last end     exit, code 16\n"
+                                  "  Debugger     -\n"
                                   "  Kept         yes\n";
     char full[1024];
 

@@ -56,6 +56,9 @@ Test(config, a_kernel_path_is_enough)
     cr_assert(l.conf->debug_exit);
     cr_assert(l.conf->debug_port);
     cr_assert_eq(l.conf->timeout_ns, 0);
+    cr_assert_null(l.conf->gdb);
+    cr_assert_not(l.conf->gdb_wait);
+    cr_assert_eq(l.conf->gdb_on, 0);
 }
 
 Test(config, every_key_of_ours_is_read)
@@ -72,7 +75,8 @@ Test(config, every_key_of_ours_is_read)
                   "irqchip = \"split\"\n"
                   "[console]\nmode = \"none\"\nescapes = false\n"
                   "[debug]\nexit_port = false\ndebug_port = false\n"
-                  "timeout = 1.5\n");
+                  "timeout = 1.5\ngdb = \"[::1]:1\"\ngdb_wait = true\n"
+                  "gdb_on = [\"reset\"]\n");
     cr_assert_eq(l.conf->id, 7);
     cr_assert_str_eq(l.conf->name, "n");
     cr_assert_eq(l.conf->vm_type, 2);
@@ -99,6 +103,9 @@ Test(config, every_key_of_ours_is_read)
     cr_assert_not(l.conf->debug_exit);
     cr_assert_not(l.conf->debug_port);
     cr_assert_eq(l.conf->timeout_ns, 1500000000);
+    cr_assert_str_eq(l.conf->gdb, "[::1]:1");
+    cr_assert(l.conf->gdb_wait);
+    cr_assert_eq(l.conf->gdb_on, AX_GDB_ON_RESET);
 }
 
 /* ---- kinds ---- */
@@ -510,6 +517,67 @@ Test(config, a_builtin_guest_needs_no_kernel_file)
     cr_assert_eq(l.told[0], '\0', "%s", l.told);
 }
 
+/* ---- where debuggers connect ---- */
+
+static void gdb_is(const char *value, const char *spec)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), KERNEL "[debug]\ngdb = %s\n", value);
+    load_good(&l, text);
+    cr_assert_str_eq(l.conf->gdb, spec);
+}
+
+static void gdb_is_bad(const char *value, const char *words)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), KERNEL "[debug]\ngdb = %s\n", value);
+    load_bad(&l, text, words);
+    cr_assert(told(&l, "dir/guest.toml:4:7: error: "), "%s", l.told);
+}
+
+Test(config, a_debugger_connects_somewhere)
+{
+    gdb_is("1234", "1234");
+    gdb_is("\"1234\"", "1234");
+    gdb_is("0", "0");
+    gdb_is("\"*:1234\"", "*:1234");
+    gdb_is("\"unix:/g\"", "unix:/g");
+    gdb_is("\"unix:g\"", "unix:dir/g");
+    gdb_is_bad("65536", "expected [HOST:]PORT");
+    gdb_is_bad("-1", "expected [HOST:]PORT");
+    gdb_is_bad("\"\"", "expected [HOST:]PORT");
+    gdb_is_bad("\"unix:\"", "expected unix:PATH");
+    gdb_is_bad("\"::1:1234\"", "gdb \"::1:1234\": an IPv6 address");
+    gdb_is_bad("true", "found a boolean");
+    cr_assert(told(&l, "expected: a port, \"HOST:PORT\" or \"unix:PATH\""),
+              "%s", l.told);
+    gdb_is_bad("1.5", "found a float");
+}
+
+Test(config, events_for_a_debugger)
+{
+    load_good(&l, KERNEL "[debug]\ngdb_on = []\n");
+    cr_assert_eq(l.conf->gdb_on, 0);
+    load_good(&l, KERNEL "[debug]\n"
+                         "gdb_on = [\"poweroff\", \"crash\", \"crash\"]\n");
+    cr_assert_eq(l.conf->gdb_on, AX_GDB_ON_CRASH | AX_GDB_ON_POWEROFF);
+    load_bad(&l, KERNEL "[debug]\ngdb_on = [\"crash\", \"crush\"]\n",
+             "dir/guest.toml:4:20: error: 'gdb_on' cannot be \"crush\"");
+    cr_assert(told(&l, "did you mean \"crash\"?"), "%s", l.told);
+    load_bad(&l, KERNEL "[debug]\ngdb_on = \"crash\"\n", "found a string");
+    cr_assert(told(&l, "an array, each one of \"crash\", \"reset\", "
+                       "\"poweroff\""),
+              "%s", l.told);
+    load_bad(&l, KERNEL "[debug]\ngdb_on = [1]\n", "found an integer");
+    load_bad(&l, KERNEL "[debug]\ngdb_on = [true]\n", "found a boolean");
+    load_bad(&l, KERNEL "[debug]\ngdb_wait = 1\n", "found an integer");
+    cr_assert_eq(ax_config_gdb_event("reset,x", 5), AX_GDB_ON_RESET);
+    cr_assert_eq(ax_config_gdb_event("reset", 4), 0);
+    cr_assert_eq(ax_config_gdb_event("", 0), 0);
+}
+
 /* ---- overrides ---- */
 
 static void set(const char *one, const char *two)
@@ -543,6 +611,10 @@ Test(config, overrides_replace_values_of_the_file)
     load_good(&l, KERNEL);
     cr_assert_eq(l.conf->region_count, 1);
     cr_assert_eq(l.conf->regions[0].pos.line, 0);
+    set("debug.gdb=unix:g", "debug.gdb_on=[\"crash\"]");
+    load_good(&l, KERNEL "[debug]\ngdb = \"nonsense\"\n");
+    cr_assert_str_eq(l.conf->gdb, "unix:g");
+    cr_assert_eq(l.conf->gdb_on, AX_GDB_ON_CRASH);
     set("kernel.kernel_path=k", NULL);
     load_good(&l, "");
     cr_assert_str_eq(l.conf->kernel.path, "k"); /* as the shell sees it */
@@ -582,6 +654,8 @@ Test(config, mistakes_in_overrides_show_the_override)
     /* An open bracket makes it no TOML, so it is a string. */
     set("base.phys_cpu_ids=[1", NULL);
     load_bad(&l, KERNEL, "found a string");
+    set("debug.gdb=99999", NULL);
+    load_bad(&l, KERNEL, "--set:1:11: error: gdb \"99999\"");
 }
 
 /* ---- host defaults ---- */

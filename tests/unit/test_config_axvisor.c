@@ -177,6 +177,11 @@ Test(config_axvisor, odd_values_dump_to_the_same)
     text_is_stable(KERNEL "[base]\nmemory = \"3G\"\n");
     text_is_stable(KERNEL "[console]\nmode = \"unix:a b\"\n");
     text_is_stable(KERNEL "[console]\nmode = \"file:/a\"\n");
+    text_is_stable(KERNEL "[console]\nmode = \"fd:7\"\n");
+    text_is_stable(KERNEL "[debug]\ngdb = 1234\ngdb_wait = true\n");
+    text_is_stable(KERNEL "[debug]\ngdb = \"*:0\"\n"
+                          "gdb_on = [\"poweroff\", \"crash\"]\n");
+    text_is_stable(KERNEL "[debug]\ngdb = \"unix:a b\"\n");
     text_is_stable(KERNEL "[devices]\nexcluded_devices = [[\"a\", \"b\"]]\n");
     text_is_stable(KERNEL "[devices]\n"
                           "emu_devices = [[\"\", 0, 0, 0, 0, [1, 2]]]\n");
@@ -224,6 +229,9 @@ Test(config_axvisor, a_dump_says_every_key)
         "exit_port = true\n",
         "debug_port = true\n",
         "timeout = 0\n",
+        "# gdb: not given\n",
+        "gdb_wait = false\n",
+        "gdb_on = []\n",
     };
     char cwd[512], expected[1024], *text;
 
@@ -244,8 +252,13 @@ Test(config_axvisor, an_override_is_in_the_dump)
     char *text;
 
     l.sets[0] = "base.cpu_num=3";
+    l.sets[1] = "debug.gdb=*:0";
+    l.sets[2] = "debug.gdb_on=['poweroff', 'crash']";
+    l.sets[3] = NULL;
     load_good(&l, KERNEL "[base]\ncpu_num = 2\n");
     text = dump();
+    cr_assert_not_null(strstr(text, "gdb = \"*:0\"\n"));
+    cr_assert_not_null(strstr(text, "gdb_on = [\"crash\", \"poweroff\"]\n"));
     cr_assert_not_null(strstr(text, "cpu_num = 3\n"));
     cr_assert_not_null(strstr(text, "phys_cpu_ids = [0x0, 0x1, 0x2]\n"));
     free(text);

@@ -71,6 +71,9 @@ static struct ax_fleet *fleet;
 static struct ax_control *control;
 static struct ax_timer *guard;
 static bool overdue, quitted;
+static const char *gdb_address; /* what the one stub has; NULL: there is none */
+static char gdb_spec[64];       /* what was asked for; "default": nothing */
+static int gdb_err;             /* the next one fails so */
 static unsigned adopted, descriptors;
 
 static const char *in_dir(const char *name)
@@ -146,6 +149,21 @@ static void on_adopt(void *ctx, struct ax_config *conf)
     adopted++;
 }
 
+static int on_gdb(void *ctx, struct ax_vm *vm, const char *listen, bool off,
+                  const char **address, char *why, size_t why_size)
+{
+    snprintf(gdb_spec, sizeof(gdb_spec), "%s", listen ? listen : "default");
+    snprintf(why, why_size, "because of %d", gdb_err);
+    if (!gdb_err)
+        *address = gdb_address = off ? NULL : "there:1";
+    return gdb_err;
+}
+
+static const char *on_gdb_address(void *ctx, const struct ax_vm *vm)
+{
+    return gdb_address;
+}
+
 static void on_guard(void *ctx, uint64_t count)
 {
     overdue = true;
@@ -166,7 +184,13 @@ static unsigned open_descriptors(void)
 static struct ax_control_env control_env(void)
 {
     return (struct ax_control_env){
-        .fleet = fleet, .loop = loop, .quit = on_quit, .adopt = on_adopt};
+        .fleet = fleet,
+        .loop = loop,
+        .quit = on_quit,
+        .adopt = on_adopt,
+        .gdb = on_gdb,
+        .gdb_address = on_gdb_address,
+    };
 }
 
 static struct ax_backend_ops engine; /* the fake one, or less than that */
@@ -1457,6 +1481,114 @@ Test(control, says_what_is_wrong_with_a_file)
     peer_close(&p);
 }
 
+/* ---- gdb ---- */
+
+static void expect_address(struct peer *p, const char *wanted)
+{
+    json_t *res = result(p);
+
+    cr_assert_str_eq(text_of(res, "address"), wanted);
+    json_decref(res);
+}
+
+static void expect_shown(struct peer *p, const char *wanted)
+{
+    json_t *show = ask(p, "{\"command\": \"show\", \"vm\": 1}");
+    const json_t *gdb = json_object_get(show, "gdb");
+
+    if (wanted)
+        cr_assert_str_eq(text_of(show, "gdb"), wanted);
+    else
+        cr_assert(json_is_null(gdb));
+    json_decref(show);
+}
+
+Test(control, lets_a_debugger_in)
+{
+    struct peer p;
+
+    add("one", "", spin, sizeof(spin));
+    peer_open(&p);
+    expect_shown(&p, NULL);
+    peer_send(&p, "{\"command\": \"gdb\", \"vm\": \"one\"}");
+    expect_address(&p, "there:1");
+    cr_assert_str_eq(gdb_spec, "default");
+    expect_shown(&p, "there:1");
+    peer_send(&p, "{\"command\": \"gdb\", \"vm\": 1, \"off\": true}");
+    expect_empty(&p);
+    expect_shown(&p, NULL);
+    peer_send(&p, "{\"command\": \"gdb\", \"vm\": 1, \"off\": false, "
+                  "\"listen\": \"unix:/x\"}");
+    expect_address(&p, "there:1");
+    cr_assert_str_eq(gdb_spec, "unix:/x");
+    peer_close(&p);
+}
+
+Test(control, says_why_no_debugger_gets_in)
+{
+    static const struct {
+        int err;
+        const char *code;
+    } cases[] = {
+        {-EINVAL, "bad-request"}, {-EEXIST, "refused"},
+        {-EPERM, "refused"},      {-EBUSY, "busy"},
+        {-EADDRINUSE, "failed"},  {-EOPNOTSUPP, "unsupported"},
+    };
+    static const char *const bad[] = {"1",         "true",       "\"\"",
+                                      "\"65536\"", "\"unix:x\"", "\"host:\""};
+    struct peer p;
+
+    add("one", "", spin, sizeof(spin));
+    peer_open(&p);
+    for (size_t i = 0; i < AX_ARRAY_LEN(cases); i++) {
+        char part[32];
+
+        gdb_err = cases[i].err;
+        snprintf(part, sizeof(part), "because of %d", gdb_err);
+        refuses(&p, "gdb", "one", cases[i].code, part);
+    }
+    gdb_err = 0;
+    for (size_t i = 0; i < AX_ARRAY_LEN(bad); i++) {
+        peer_send(&p, "{\"command\": \"gdb\", \"vm\": 1, \"listen\": %s}",
+                  bad[i]);
+        expect_error(&p, "bad-request", "'listen' must be a string");
+    }
+    peer_send(&p, "{\"command\": \"gdb\", \"vm\": 1, \"off\": 1}");
+    expect_error(&p, "bad-request", "'off'");
+    peer_send(&p, "{\"command\": \"gdb\", \"vm\": 1, \"off\": true, "
+                  "\"listen\": \"1\"}");
+    expect_error(&p, "bad-request", "not both");
+    peer_send(&p, "{\"command\": \"gdb\"}");
+    expect_error(&p, "bad-request", "'vm'");
+    refuses(&p, "gdb", "two", "unknown-vm", "two");
+    peer_close(&p);
+}
+
+/* A VM that waits for a debugger must not start without one. */
+Test(control, creates_no_vm_whose_debugger_cannot_connect)
+{
+    static const char more[] = "[debug]\ngdb = 7\n";
+    struct peer p;
+    FILE *f;
+
+    write_guest("one", "id = 1", spin, sizeof(spin));
+    f = fopen(in_dir("one.toml"), "ab");
+    cr_assert(f && fputs(more, f) >= 0 && !fclose(f));
+    peer_open(&p);
+    gdb_err = -EADDRINUSE;
+    peer_send(&p, "{\"command\": \"create\", \"file\": \"%s\"}",
+              in_dir("one.toml"));
+    expect_error(&p, "failed", "one.toml: [debug] gdb: because of");
+    cr_assert_str_eq(gdb_spec, "7");
+    while (ax_fleet_count(fleet))
+        json_decref(ask(&p, "{\"command\": \"list\"}"));
+    gdb_err = 0;
+    json_decref(ask(&p, "{\"command\": \"create\", \"file\": \"%s\"}",
+                    in_dir("one.toml")));
+    expect_shown(&p, "there:1");
+    peer_close(&p);
+}
+
 /* ---- console ---- */
 
 static void await_bytes(struct peer *p, const char *bytes)
@@ -1785,6 +1917,8 @@ Test(control, can_be_asked_without_a_socket)
     struct ax_execute *exec;
     json_t *request;
 
+    env.gdb = NULL;
+    env.gdb_address = NULL;
     add("one", "", spin, sizeof(spin));
     cr_assert_eq(ax_execute_create(&env, &exec), 0);
     request = json_pack("{s:s, s:i}", "command", "start", "vm", 1);
@@ -1796,6 +1930,16 @@ Test(control, can_be_asked_without_a_socket)
     ax_execute(exec, &in.asker, request);
     cr_assert_str_eq(text_of(json_object_get(in.last, "error"), "code"),
                      "unsupported");
+    json_decref(request);
+    request = json_pack("{s:s, s:i}", "command", "gdb", "vm", 1);
+    ax_execute(exec, &in.asker, request);
+    cr_assert_str_eq(text_of(json_object_get(in.last, "error"), "code"),
+                     "unsupported");
+    json_decref(request);
+    request = json_pack("{s:s, s:i}", "command", "show", "vm", 1);
+    ax_execute(exec, &in.asker, request);
+    cr_assert(json_is_null(
+        json_object_get(json_object_get(in.last, "result"), "gdb")));
     json_decref(request);
     request = json_pack("{s:s, s:i}", "command", "wait", "vm", 1);
     ax_execute(exec, &in.asker, request);

@@ -5,7 +5,9 @@
  * Disassembly is by capstone, opened when it is first needed: a start-up pays
  * nothing for it, and without the library the report has the bytes alone.
  */
+#include "arch/x86_64/bits.h"
 #include "arch/x86_64/machine.h"
+#include "arch/x86_64/mode.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/regs.h"
 
@@ -24,16 +26,6 @@
 
 enum { DUMP_LINE = 160, DUMP_BYTES = AX_EXIT_BYTES, DUMP_INSNS = 3 };
 
-enum {
-    RFLAGS_VM = 0x20000,
-    AR_UNUSABLE = 0x10000,
-    AR_PRESENT = 0x80,
-    AR_CODE = 0x08,
-    AR_CODE_OR_DATA = 0x10,
-    AR_LONG = 0x2000,
-    AR_DB = 0x4000,
-};
-
 struct dump {
     const struct ax_backend_ops *ops;
     struct ax_engine_vcpu *vcpu;
@@ -44,9 +36,7 @@ struct dump {
 
 static uint64_t dump_reg(const struct dump *d, unsigned reg)
 {
-    uint64_t val = 0;
-
-    return d->ops->reg_get(d->vcpu, reg, &val) ? 0 : val;
+    return ax_x86_reg(d->ops, d->vcpu, reg);
 }
 
 __attribute__((format(printf, 2, 3))) static void
@@ -66,48 +56,14 @@ struct dump_bit {
     const char *name;
 };
 
+#define DUMP_BIT(bit, name) {1ULL << (bit), #name},
+
 static const struct dump_bit rflags_bits[] = {
-    {0x1, "CF"},     {0x4, "PF"},      {0x10, "AF"},      {0x40, "ZF"},
-    {0x80, "SF"},    {0x100, "TF"},    {0x200, "IF"},     {0x400, "DF"},
-    {0x800, "OF"},   {0x4000, "NT"},   {0x10000, "RF"},   {RFLAGS_VM, "VM"},
-    {0x40000, "AC"}, {0x80000, "VIF"}, {0x100000, "VIP"}, {0x200000, "ID"},
-    {0, NULL},
-};
-
-static const struct dump_bit cr0_bits[] = {
-    {0x1, "PE"},      {0x2, "MP"},      {0x4, "EM"},           {0x8, "TS"},
-    {0x10, "ET"},     {0x20, "NE"},     {0x10000, "WP"},       {0x40000, "AM"},
-    {1U << 29, "NW"}, {1U << 30, "CD"}, {AX_X86_CR0_PG, "PG"}, {0, NULL},
-};
-
-static const struct dump_bit cr4_bits[] = {
-    {0x1, "VME"},
-    {0x2, "PVI"},
-    {0x4, "TSD"},
-    {0x8, "DE"},
-    {AX_X86_CR4_PSE, "PSE"},
-    {AX_X86_CR4_PAE, "PAE"},
-    {0x40, "MCE"},
-    {0x80, "PGE"},
-    {0x100, "PCE"},
-    {0x200, "OSFXSR"},
-    {0x400, "OSXMMEXCPT"},
-    {0x800, "UMIP"},
-    {AX_X86_CR4_LA57, "LA57"},
-    {0x2000, "VMXE"},
-    {0x10000, "FSGSBASE"},
-    {0x20000, "PCIDE"},
-    {0x40000, "OSXSAVE"},
-    {0x100000, "SMEP"},
-    {0x200000, "SMAP"},
-    {0x400000, "PKE"},
-    {0, NULL},
-};
-
+    AX_X86_RFLAGS_BITS(DUMP_BIT){0, NULL}};
+static const struct dump_bit cr0_bits[] = {AX_X86_CR0_BITS(DUMP_BIT){0, NULL}};
+static const struct dump_bit cr4_bits[] = {AX_X86_CR4_BITS(DUMP_BIT){0, NULL}};
 static const struct dump_bit efer_bits[] = {
-    {0x1, "SCE"},   {AX_X86_EFER_LME, "LME"}, {AX_X86_EFER_LMA, "LMA"},
-    {0x800, "NXE"}, {0x1000, "SVME"},         {0, NULL},
-};
+    AX_X86_EFER_BITS(DUMP_BIT){0, NULL}};
 
 /* "name value [set bits]"; unknown bits show in the value. */
 static void dump_flags(const struct dump *d, const char *name, unsigned reg,
@@ -123,32 +79,6 @@ static void dump_flags(const struct dump *d, const char *name, unsigned reg,
                                     len ? " " : "", bits->name);
     }
     dump_line(d, "%-6s %016" PRIx64 "  [%s]", name, val, text);
-}
-
-struct dump_mode {
-    const char *name;
-    unsigned bits; /* of code */
-    unsigned cpl;
-};
-
-static struct dump_mode dump_mode(const struct dump *d)
-{
-    const uint64_t cs = dump_reg(d, AX_X86_CS + AX_X86_SEG_AR);
-    const uint64_t ss = dump_reg(d, AX_X86_SS + AX_X86_SEG_AR);
-    struct dump_mode mode = {"16-bit protected mode", 16, ss >> 5 & 3};
-
-    if (!(dump_reg(d, AX_X86_CR0) & AX_X86_CR0_PE))
-        mode = (struct dump_mode){"real mode", 16, 0};
-    else if (dump_reg(d, AX_X86_RFLAGS) & RFLAGS_VM)
-        mode = (struct dump_mode){"virtual 8086 mode", 16, 3};
-    else if ((dump_reg(d, AX_X86_EFER) & AX_X86_EFER_LMA) && (cs & AR_LONG))
-        mode = (struct dump_mode){"64-bit mode", 64, mode.cpl};
-    else if (dump_reg(d, AX_X86_EFER) & AX_X86_EFER_LMA)
-        mode = (struct dump_mode){"compatibility mode", cs & AR_DB ? 32 : 16,
-                                  mode.cpl};
-    else if (cs & AR_DB)
-        mode = (struct dump_mode){"32-bit protected mode", 32, mode.cpl};
-    return mode;
 }
 
 static const struct {
@@ -177,15 +107,15 @@ static void dump_general(const struct dump *d)
 
 static const char *dump_segment_kind(uint64_t ar)
 {
-    if ((ar & AR_UNUSABLE) || !(ar & AR_PRESENT))
+    if ((ar & AX_X86_AR_UNUSABLE) || !(ar & AX_X86_AR_PRESENT))
         return "unusable";
-    if (!(ar & AR_CODE_OR_DATA))
+    if (!(ar & AX_X86_AR_CODE_OR_DATA))
         return "system";
-    if (!(ar & AR_CODE))
+    if (!(ar & AX_X86_AR_CODE))
         return "data";
-    return ar & AR_LONG ? "64-bit code"
-           : ar & AR_DB ? "32-bit code"
-                        : "16-bit code";
+    return ar & AX_X86_AR_LONG ? "64-bit code"
+           : ar & AX_X86_AR_DB ? "32-bit code"
+                               : "16-bit code";
 }
 
 static const struct {
@@ -314,11 +244,7 @@ static void dump_code(const struct dump *d, const uint8_t *bytes,
     if (count > DUMP_BYTES)
         count = DUMP_BYTES;
     if (!count) {
-        /* In 64-bit mode CS has no base; an engine may still report one. */
-        const uint64_t base =
-            bits == 64 ? 0 : dump_reg(d, AX_X86_CS + AX_X86_SEG_BASE);
-
-        count = dump_fetch(d, base + rip, fetched);
+        count = dump_fetch(d, ax_x86_linear_pc(d->ops, d->vcpu), fetched);
         bytes = fetched;
     }
     if (!count) {
@@ -344,7 +270,7 @@ void ax_x86_dump(const struct ax_backend_ops *ops, struct ax_engine_vcpu *vcpu,
         .line = line,
         .ctx = ctx,
     };
-    const struct dump_mode mode = dump_mode(&d);
+    const struct ax_x86_mode mode = ax_x86_mode(ops, vcpu);
 
     dump_line(&d, "RIP %016" PRIx64 "  %s, CPL %u, paging %s",
               dump_reg(&d, AX_X86_RIP), mode.name, mode.cpl,

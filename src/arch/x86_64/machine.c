@@ -1,6 +1,7 @@
 /*
  * machine.c - the x86_64 board: from a configuration to memory map, devices
- * and interrupts. Boot is in boot*.c, crash reports in dump.c.
+ * and interrupts. Boot is in boot*.c, crash reports in dump.c, debugging in
+ * gdb*.c.
  */
 #include "arch/x86_64/machine.h"
 #include "arch/x86_64/cpuid.h"
@@ -383,4 +384,5 @@ const struct ax_arch ax_arch_x86_64 = {
     .boot = ax_x86_boot,
     .dump = ax_x86_dump,
     .core = &ax_x86_core,
+    .gdb = ax_x86_gdb,
 };

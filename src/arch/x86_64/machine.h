@@ -23,4 +23,6 @@ void ax_x86_dump(const struct ax_backend_ops *ops, struct ax_engine_vcpu *vcpu,
 
 extern const struct ax_core_ops ax_x86_core;
 
+extern const struct ax_gdb_ops *const ax_x86_gdb[];
+
 #endif

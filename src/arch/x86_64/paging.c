@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { LEVELS_MAX = 5, PAGE_SHIFT = 12, PAGE_BYTES = 1 << PAGE_SHIFT };
+enum { PAGE_SHIFT = 12, PAGE_BYTES = 1 << PAGE_SHIFT };
 
 /*
  * Tables that a walk looks into: 128 GiB in 4 KiB pages need as many. Tables
@@ -200,8 +200,10 @@ static struct ax_mapping page_of(const struct mode *m, unsigned level,
 
 /* ---- one address ---- */
 
+/* steps (may be NULL) has room for all levels; *count grows with each. */
 static bool mode_translate(const struct ax_memory *mem, const struct mode *m,
-                           uint64_t va, struct ax_mapping *page)
+                           uint64_t va, struct ax_mapping *page,
+                           struct ax_x86_step *steps, unsigned *count)
 {
     const uint64_t low = va & ((1ULL << m->va_bits) - 1);
     struct rights rights = all_rights;
@@ -213,11 +215,18 @@ static bool mode_translate(const struct ax_memory *mem, const struct mode *m,
         const unsigned index =
             low >> level_shift(m, level) & (level_count(m, level) - 1);
         const void *table = table_at(mem, m, level, addr);
+        const uint64_t entry = table ? table_entry(m, table, index) : 0;
 
+        if (steps)
+            steps[(*count)++] = (struct ax_x86_step){
+                .level = level,
+                .gpa = addr + (ax_gpa)index * m->entry_bytes,
+                .there = table != NULL,
+                .entry = entry,
+            };
         if (!table)
             return false;
-        switch (
-            decode(m, level, table_entry(m, table, index), &addr, &rights)) {
+        switch (decode(m, level, entry, &addr, &rights)) {
         case ENTRY_NONE:
             return false;
         case ENTRY_TABLE:
@@ -243,12 +252,25 @@ bool ax_x86_translate(const struct ax_memory *mem,
         .user = true,
     };
 
-    if (m.levels && !mode_translate(mem, &m, va, &own))
+    if (m.levels && !mode_translate(mem, &m, va, &own, NULL, NULL))
         return false;
     *gpa = own.gpa + (va - own.va);
     if (page)
         *page = own;
     return true;
+}
+
+unsigned ax_x86_path(const struct ax_memory *mem,
+                     const struct ax_x86_paging *paging, uint64_t va,
+                     struct ax_x86_step steps[AX_X86_LEVELS])
+{
+    const struct mode m = mode_of(paging);
+    struct ax_mapping page;
+    unsigned count = 0;
+
+    if (m.levels)
+        mode_translate(mem, &m, va, &page, steps, &count);
+    return count;
 }
 
 /* ---- all of them ---- */
@@ -264,7 +286,7 @@ struct walk {
     const struct ax_memory *mem;
     struct mode mode;
     unsigned tables; /* looked into */
-    struct walk_at at[LEVELS_MAX];
+    struct walk_at at[AX_X86_LEVELS];
 };
 
 /* False: there are too many tables. One outside of memory is as an empty one.

@@ -25,6 +25,25 @@ bool ax_x86_translate(const struct ax_memory *mem,
                       const struct ax_x86_paging *paging, uint64_t va,
                       ax_gpa *gpa, struct ax_mapping *page);
 
+enum { AX_X86_LEVELS = 5 };
+
+/* An entry on the way to an address. */
+struct ax_x86_step {
+    unsigned level; /* of its table: 0 has those of 4 KiB pages */
+    ax_gpa gpa;
+    bool there; /* it lies in guest memory */
+    uint64_t entry;
+};
+
+/*
+ * The entries that ax_x86_translate looks at for va, in that order; the last is
+ * where it ended. Returns how many: 0 without paging, and for an address that
+ * the mode does not have.
+ */
+unsigned ax_x86_path(const struct ax_memory *mem,
+                     const struct ax_x86_paging *paging, uint64_t va,
+                     struct ax_x86_step steps[AX_X86_LEVELS]);
+
 /* As walk of struct ax_arch; nothing is told where paging is off. */
 int ax_x86_walk(const struct ax_memory *mem, const struct ax_x86_paging *paging,
                 bool (*fn)(void *ctx, const struct ax_mapping *page),

@@ -7,6 +7,8 @@
 #ifndef AX_ARCH_X86_64_REGS_H
 #define AX_ARCH_X86_64_REGS_H
 
+#include "base.h"
+
 enum ax_x86_reg {
     AX_X86_RAX,
     AX_X86_RBX,
@@ -46,7 +48,65 @@ enum ax_x86_reg {
     AX_X86_GS = AX_X86_ES + 20,
     AX_X86_LDTR = AX_X86_ES + 24,
     AX_X86_TR = AX_X86_ES + 28,
-    AX_X86_REGS = AX_X86_ES + 32,
+    AX_X86_REGS = AX_X86_ES + 32, /* what dumps and crash reports have */
+    AX_X86_DR0 = AX_X86_REGS,
+    AX_X86_DR1,
+    AX_X86_DR2,
+    AX_X86_DR3,
+    AX_X86_DR6,
+    AX_X86_DR7,
+    AX_X86_XCR0,
+    AX_X86_ACTIVITY, /* enum ax_x86_activity; cannot be set */
+    /* MSRs; one that the engine does not have reads as 0. */
+    AX_X86_TSC,
+    AX_X86_SYSENTER_CS,
+    AX_X86_SYSENTER_ESP,
+    AX_X86_SYSENTER_EIP,
+    AX_X86_MISC_ENABLE,
+    AX_X86_PAT,
+    AX_X86_STAR,
+    AX_X86_LSTAR,
+    AX_X86_CSTAR,
+    AX_X86_SFMASK,
+    AX_X86_KERNEL_GS_BASE,
+    AX_X86_TSC_AUX,
+    AX_X86_ALL_REGS,
+};
+
+enum ax_x86_activity {
+    AX_X86_ACTIVE,
+    AX_X86_HALTED,
+    AX_X86_WAITS, /* for INIT or SIPI */
+};
+
+/* What state_get has. */
+enum ax_x86_state {
+    AX_X86_STATE_XSAVE,   /* struct ax_x86_xsave */
+    AX_X86_STATE_LAPIC,   /* struct ax_x86_lapic */
+    AX_X86_STATE_IRQCHIP, /* struct ax_x86_irqchip; AX_IRQCHIP_KERNEL only */
+};
+
+/* The area of XSAVE in its standard form, as far as AVX (SDM 1, 13.4). */
+struct ax_x86_xsave {
+    uint8_t legacy[512]; /* as FXSAVE in 64-bit mode */
+    uint64_t components; /* XSTATE_BV: what is not in its initial state */
+    uint8_t header[56];
+    uint8_t ymm_high[16][16];
+};
+
+/* The local APIC's page: a register in the first 4 bytes of each 16. */
+struct ax_x86_lapic {
+    uint8_t page[1024];
+};
+
+struct ax_x86_irqchip {
+    struct {
+        uint8_t irr, isr, imr;
+        uint8_t base; /* first vector */
+        bool auto_eoi;
+    } pic[2];
+    uint32_t ioapic_id;
+    uint64_t ioapic_pins[24]; /* redirection entries */
 };
 
 enum { AX_X86_SEG_SELECTOR, AX_X86_SEG_BASE, AX_X86_SEG_LIMIT, AX_X86_SEG_AR };
