@@ -14,6 +14,7 @@
 
 #include "debug/agent.h"
 #include "debug/breakpoints.h"
+#include "devices/clock.h"
 #include "devices/loop.h"
 #include "log.h"
 #include "vcpu/vcpu.h"
@@ -21,9 +22,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     CALL_MS = 5000,
@@ -34,6 +37,9 @@ enum {
 /* A debugger that steps comes back at once: guest time is not stopped and
  * started for each. */
 #define LAZY_NS UINT64_C(20000000)
+
+/* ... and a step is over sooner than a loop that sleeps would have woken. */
+#define AWAKE_NS UINT64_C(50000)
 
 /* What the loop is woken for. */
 enum {
@@ -79,6 +85,7 @@ struct ax_target {
     bool starting;        /* ... which has come */
     bool running;         /* let go, and no stop was told since */
     bool lazy_armed;
+    bool spins;  /* the host has CPUs enough to wait awake for a step */
     bool solo;   /* one vCPU runs: it may step over by itself */
     bool quiet;  /* ... one step, and the VM is Suspended meanwhile */
     bool asked;  /* ax_target_halt */
@@ -443,6 +450,14 @@ static bool find_place(void *ctx, uint64_t addr, ax_gpa *gpa)
     return false;
 }
 
+static void target_await_step(struct ax_target *t)
+{
+    const uint64_t end = ax_clock_now_ns() + AWAKE_NS;
+
+    while (!atomic_load(&t->calls) && ax_clock_now_ns() < end)
+        sched_yield();
+}
+
 /* As the actions say; quietly where it is one step of one vCPU. */
 static int target_let_go(struct ax_target *t)
 {
@@ -468,6 +483,8 @@ static int target_let_go(struct ax_target *t)
     t->halted = false;
     target_claim(t);
     err = ax_vm_let_go(t->vm, run, t->quiet);
+    if (!err && t->quiet && t->spins)
+        target_await_step(t);
     if (!err)
         return 0;
     ax_breakpoints_unplant(&t->breakpoints, target_memory(t), t->ops);
@@ -754,6 +771,7 @@ int ax_target_create(struct ax_vm *vm, struct ax_target **out)
     t->vm = vm;
     t->ops = arch->gdb[0];
     t->refusal = "";
+    t->spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     t->stepper = NOBODY;
     for (unsigned i = 0; i < AX_CPUS_MAX; i++)
         t->slots[i].action.go = AX_GO_RUN;

@@ -26,7 +26,7 @@ enum {
     REQUEST_CALL = 8,  /* run vcpu->call */
     REQUEST_HOLD = REQUEST_PAUSE | REQUEST_KEEP,
 };
-enum { STACK_BYTES = 256 * 1024 };
+enum { STACK_BYTES = 256 * 1024, AWAKE_NS = 50000 };
 
 /* A function that another thread waits for. Under the vCPU's lock, but for fn.
  */
@@ -245,10 +245,32 @@ static void vcpu_serve_call(struct ax_vcpu *vcpu)
     pthread_cond_broadcast(&vcpu->moved);
 }
 
+/* Is there something to do but to hold? */
+static bool vcpu_is_wanted(const struct ax_vcpu *vcpu)
+{
+    const unsigned requests = atomic_load(&vcpu->requests);
+
+    return !(requests & REQUEST_HOLD) ||
+           requests & (REQUEST_STOP | REQUEST_CALL);
+}
+
+/*
+ * With the lock held, but not meanwhile. A debugger that steps comes back
+ * within microseconds, in which a thread that sleeps would hardly have woken.
+ */
+static void vcpu_hold_awake(struct ax_vcpu *vcpu)
+{
+    const uint64_t end = ax_clock_now_ns() + AWAKE_NS;
+
+    pthread_mutex_unlock(&vcpu->lock);
+    while (!vcpu_is_wanted(vcpu) && ax_clock_now_ns() < end)
+        sched_yield();
+    pthread_mutex_lock(&vcpu->lock);
+}
+
 /* With the lock held: holds until there is something else to do. */
 static void vcpu_hold(struct ax_vcpu *vcpu)
 {
-    unsigned requests;
 
     if (!vcpu->held) {
         vcpu_move(vcpu, AX_VCPU_OP_BLOCK);
@@ -257,10 +279,11 @@ static void vcpu_hold(struct ax_vcpu *vcpu)
         if (vcpu->env.held && atomic_load(&vcpu->requests) & REQUEST_KEEP)
             vcpu->env.held(vcpu->env.ctx, vcpu);
     }
-    while ((requests = atomic_load(&vcpu->requests)) & REQUEST_HOLD &&
-           !(requests & (REQUEST_STOP | REQUEST_CALL)))
+    if (vcpu->exit.kind == AX_EXIT_DEBUG && vcpu->env.spins)
+        vcpu_hold_awake(vcpu);
+    while (!vcpu_is_wanted(vcpu))
         pthread_cond_wait(&vcpu->wake, &vcpu->lock);
-    if (requests & REQUEST_CALL)
+    if (atomic_load(&vcpu->requests) & REQUEST_CALL)
         return; /* it holds on behind that */
     vcpu->held = false;
     vcpu_move(vcpu, AX_VCPU_OP_WAKE);

@@ -35,6 +35,7 @@ struct ax_vcpu_env {
     struct ax_log *log;
     FILE *trace;      /* one line per exit, NULL: none */
     uint64_t cpu_set; /* host CPUs it may run on, a bit mask; 0: any */
+    bool spins;       /* the host has CPUs enough to wait awake for a while */
     bool halt_ends;   /* nothing can wake a halted vCPU: HLT is power-off */
 
     /* Sets the first registers; on the vCPU's thread. */

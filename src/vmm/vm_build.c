@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- wires: called on vCPU threads ---- */
 
@@ -333,6 +334,7 @@ static int vm_build_vcpus(struct ax_vm *vm)
         .power = {.request = vm_power, .ctx = vm},
         .log = vm->log,
         .trace = vm->env.trace,
+        .spins = sysconf(_SC_NPROCESSORS_ONLN) > 1,
         .halt_ends = vm->plan.irqchip == AX_IRQCHIP_NONE,
         .prepare = vm_prepare,
         .rendezvous = vm_rendezvous,

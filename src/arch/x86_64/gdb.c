@@ -5,8 +5,8 @@
  * A register is read and written by itself, and a write that would leave the
  * CPU in a state that it cannot be in is refused: an engine would notice only
  * when it enters the guest, too late to say which register it was. So a
- * debugger cannot switch a guest's mode. Writing what is there already is no
- * write.
+ * debugger takes no guest into or out of long mode. Writing what is there
+ * already is no write.
  *
  * A segment has a hidden part that a debugger does not see. In real and virtual
  * 8086 mode it follows from the selector, and setting that sets both; elsewhere
@@ -141,7 +141,7 @@ static bool is_system(const struct cpu *cpu, unsigned reg, uint64_t val)
     cs = ax_x86_reg(cpu->ops, cpu->vcpu, AX_X86_CS + AX_X86_SEG_AR);
     pg = p.cr0 & AX_X86_CR0_PG;
     lma = p.efer & AX_X86_EFER_LMA;
-    if (p.cr0 >> 32 || (pg && !(p.cr0 & AX_X86_CR0_PE)) ||
+    if ((pg && !(p.cr0 & AX_X86_CR0_PE)) ||
         ((p.cr0 & CR0_NW) && !(p.cr0 & CR0_CD)))
         return false;
     if (lma != (pg && (p.efer & AX_X86_EFER_LME)))

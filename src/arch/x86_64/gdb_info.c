@@ -80,6 +80,15 @@ static void print_mxcsr(const struct ax_x86_info *info)
     fprintf(info->to, "]\n");
 }
 
+/* The one that gdb is not told of (gdb_regs.h). */
+static void print_tsc(const struct ax_x86_info *info)
+{
+    uint64_t tsc;
+
+    if (!info->ops->reg_get(info->vcpu, AX_X86_TSC, &tsc))
+        fprintf(info->to, "tsc          %016" PRIx64 "\n", tsc);
+}
+
 static void print_line(void *ctx, const char *text)
 {
     fprintf(ctx, "%s\n", text);
@@ -92,6 +101,7 @@ int ax_x86_info_registers(const struct ax_x86_info *info)
     print_regs(info, "dr0", "dr7", 3);
     print_regs(info, "xcr0", "tsc_aux", 2);
     print_regs(info, "k_gs_base", "k_gs_base", 1);
+    print_tsc(info);
     print_regs(info, "fctrl", "fop", 4);
     print_regs(info, "st0", "st7", 2);
     print_mxcsr(info);
