@@ -157,8 +157,9 @@ struct ax_gdb_ops {
                      struct ax_engine_vcpu *vcpu, char *buf, size_t size);
 
     /*
-     * "monitor info TOPIC": the topics, NULL-terminated, and their text. On the
-     * vCPU's thread. 0, -EOPNOTSUPP: this VM has nothing like it, or -errno.
+     * "monitor info TOPIC": the topics, NULL-terminated, and their text. The
+     * topic "tlb" also with an address, as "tlb 0x1000". On the vCPU's thread.
+     * 0, -EOPNOTSUPP: this VM has nothing like it, or -errno.
      */
     const char *const *topics;
     int (*info)(const char *topic, const struct ax_backend_ops *ops,

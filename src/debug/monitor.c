@@ -117,7 +117,7 @@ static const char *not_here(const char *name)
 static void help_line(struct ax_monitor *m, const char *synopsis,
                       const char *help)
 {
-    fprintf(m->out, "  %-45s %s\n", synopsis, help);
+    fprintf(m->out, "  %-47s %s\n", synopsis, help);
 }
 
 static void help_all(struct ax_monitor *m)
@@ -249,6 +249,8 @@ static int parse(struct ax_monitor *m, unsigned count, const char *const *words)
 static int run_axvm(struct ax_monitor *m, unsigned count,
                     const char *const *words)
 {
+    /* Options that a client obeys by itself, with its terminal. */
+    static const char *const clients[] = {"watch", "exec"};
     const char *why = not_here(words[0]);
     int err;
 
@@ -257,10 +259,12 @@ static int run_axvm(struct ax_monitor *m, unsigned count,
     err = parse(m, count, words);
     if (err)
         return err;
-    if (json_object_get(m->call.options, "watch")) {
+    for (size_t i = 0; i < AX_ARRAY_LEN(clients); i++) {
+        if (!json_object_get(m->call.options, clients[i]))
+            continue;
         ax_command_fini(&m->call);
-        return ax_monitor_fail(m, "%s: gdb cannot watch, leave out --watch",
-                               words[0]);
+        return ax_monitor_fail(m, "%s: not from within gdb, leave out --%s",
+                               words[0], clients[i]);
     }
     m->at = 0;
     m->asked = m->failed = false;

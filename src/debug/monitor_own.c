@@ -7,7 +7,6 @@
 #include "arch/arch.h"
 #include "devices/bus.h"
 #include "devices/device.h"
-#include "memory/memory.h"
 #include "vcpu/vcpu.h"
 
 #include <errno.h>
@@ -28,13 +27,9 @@ static struct ax_vm *vm_of(const struct ax_monitor *m)
     return ax_target_vm(m->env.target);
 }
 
-/* Why the target did not do it. */
-static int fail_target(struct ax_monitor *m, int err)
+/* Why nothing was to be had of the vCPU. */
+static int fail_call(struct ax_monitor *m, int err)
 {
-    const char *why = ax_target_refusal(m->env.target);
-
-    if (*why)
-        return ax_monitor_fail(m, "%s", why);
     switch (err) {
     case -EBUSY:
         return ax_monitor_fail(m, "VM is not halted");
@@ -120,7 +115,7 @@ static int info_topic(struct ax_monitor *m, const char *topic)
     if (err == -EOPNOTSUPP)
         return ax_monitor_fail(m, "info %s: this VM has nothing like it",
                                topic);
-    return err ? fail_target(m, err) : 0;
+    return err ? fail_call(m, err) : 0;
 }
 
 static int info_vcpus(struct ax_monitor *m)
@@ -134,7 +129,7 @@ static int info_vcpus(struct ax_monitor *m)
         fprintf(m->out, "%c vCPU %u: ", i == m->vcpu ? '*' : ' ', i);
         err = ax_target_call(m->env.target, i, info_call, &info);
         if (err)
-            return fail_target(m, err);
+            return fail_call(m, err);
     }
     return 0;
 }
@@ -158,59 +153,12 @@ static int info_exits(struct ax_monitor *m)
     return 0;
 }
 
-/* What stands at a physical address. */
-static const char *what_is_at(const struct ax_monitor *m, ax_gpa gpa)
-{
-    const struct ax_memory *mem = ax_vm_memory(vm_of(m));
-    const struct ax_device *dev =
-        ax_bus_find(ax_vm_bus(vm_of(m), AX_SPACE_MMIO), gpa);
-
-    if (ax_memory_at(mem, gpa, 1, AX_PROT_WRITE))
-        return "memory";
-    if (ax_memory_at(mem, gpa, 1, AX_PROT_READ))
-        return "ROM";
-    return dev ? dev->ops->type : "no memory, no device of axvm-run";
-}
-
-static void print_size(FILE *to, uint64_t size)
-{
-    static const struct {
-        unsigned shift;
-        const char *unit;
-    } units[] = {{30, "GiB"}, {20, "MiB"}, {10, "KiB"}};
-
-    for (size_t i = 0; i < AX_ARRAY_LEN(units); i++) {
-        if (size && !(size & ((UINT64_C(1) << units[i].shift) - 1))) {
-            fprintf(to, "%" PRIu64 " %s", size >> units[i].shift,
-                    units[i].unit);
-            return;
-        }
-    }
-    fprintf(to, "0x%" PRIx64 " bytes", size);
-}
-
-static void print_mapping(struct ax_monitor *m, uint64_t va, ax_gpa gpa,
-                          const struct ax_mapping *page)
-{
-    fprintf(m->out, "0x%" PRIx64 " is 0x%" PRIx64 " (%s)\n  in a page of ", va,
-            gpa, what_is_at(m, gpa));
-    print_size(m->out, page->size);
-    fprintf(m->out, ": 0x%" PRIx64 " is 0x%" PRIx64 ", %c%c%c, %s\n", page->va,
-            page->gpa, page->prot & AX_PROT_READ ? 'r' : '-',
-            page->prot & AX_PROT_WRITE ? 'w' : '-',
-            page->prot & AX_PROT_EXEC ? 'x' : '-',
-            page->user ? "for user programs too" : "for the kernel only");
-}
-
 /* One address through the page tables. */
 static int info_address(struct ax_monitor *m, const char *topic,
                         const char *text)
 {
-    const struct ax_gdb_ops *gdb = ax_target_ops(m->env.target);
-    struct ax_mapping page = {0};
-    struct ax_gdb_view view;
+    char walk[sizeof("tlb 0x0123456789abcdef")];
     uint64_t va;
-    ax_gpa gpa;
     int err;
 
     if (strcmp(topic, "tlb"))
@@ -218,13 +166,8 @@ static int info_address(struct ax_monitor *m, const char *topic,
     err = take_number(m, "info", text, &va);
     if (err)
         return err;
-    err = ax_target_view(m->env.target, m->vcpu, &view);
-    if (err)
-        return fail_target(m, err);
-    if (!gdb->translate(ax_vm_memory(vm_of(m)), view.paging, va, &gpa, &page))
-        return ax_monitor_fail(m, "0x%" PRIx64 " is not mapped", va);
-    print_mapping(m, va, gpa, &page);
-    return 0;
+    snprintf(walk, sizeof(walk), "tlb 0x%" PRIx64, va);
+    return info_topic(m, walk);
 }
 
 static const char *topic_find(const struct ax_gdb_ops *gdb, const char *name)
@@ -513,7 +456,7 @@ static int do_kaslr(struct ax_monitor *m, unsigned count,
         return ax_monitor_misused(m, "kaslr", "'%.64s' is too much", words[1]);
     err = ax_target_view(m->env.target, m->vcpu, &view);
     if (err)
-        return fail_target(m, err);
+        return fail_call(m, err);
     err = gdb->kaslr(ax_vm_memory(vm_of(m)), view.paging, &slide);
     if (err == -ENOENT)
         return ax_monitor_fail(m,
@@ -664,9 +607,10 @@ static int do_reset_halt(struct ax_monitor *m, unsigned count,
                          const char *const *words)
 {
     int err = ax_target_reset(m->env.target);
+    const char *why = ax_target_refusal(m->env.target);
 
     if (err)
-        return fail_target(m, err);
+        return ax_monitor_fail(m, "%s", *why ? why : strerror(-err));
     m->waits = WAITS_FOR_RESET;
     return -EINPROGRESS;
 }

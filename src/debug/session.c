@@ -427,8 +427,17 @@ static void do_step_signal(struct ax_session *s, scan *in)
     go_old(s, in, AX_GO_STEP);
 }
 
+/* gdb does not wait for it any more; it tells so by saying something else. */
+static void cancel_monitor(struct ax_session *s)
+{
+    if (s->monitoring)
+        ax_monitor_cancel(s->monitor);
+    s->monitoring = false;
+}
+
 static void interrupt(struct ax_session *s)
 {
+    cancel_monitor(s);
     if (!s->running)
         return;
     s->interrupted = true;
@@ -1143,8 +1152,9 @@ static void session_packet(struct ax_session *s)
 {
     if (s->acks)
         s->env.send(s->env.ctx, "+", 1);
-    if (s->running || s->monitoring)
-        return; /* gdb waits for us */
+    if (s->running)
+        return; /* gdb waits for a stop, and for nothing else */
+    cancel_monitor(s);
     if (session_begin(s))
         session_answer(s);
 }
@@ -1176,7 +1186,7 @@ void ax_session_receive(struct ax_session *s, const uint8_t *bytes,
         case AX_PACKET_TOO_LONG:
             if (s->acks)
                 s->env.send(s->env.ctx, "+", 1);
-            if (!s->running && !s->monitoring)
+            if (!s->running)
                 reply_error(s, "the packet is too long");
             break;
         case AX_PACKET_ACK:

@@ -538,7 +538,9 @@ static void vcpu_request(struct ax_vcpu *vcpu, unsigned set, unsigned clear)
     pthread_mutex_lock(&vcpu->lock);
     atomic_fetch_or(&vcpu->requests, set);
     atomic_fetch_and(&vcpu->requests, ~clear);
-    if (set && vcpu->engine && !ax_vcpu_is_self(vcpu))
+    /* One that is outside the guest needs none: it would come out of its next
+     * entry for nothing. */
+    if (set && vcpu->engine && !vcpu->held && !ax_vcpu_is_self(vcpu))
         vcpu->env.ops->vcpu_kick(vcpu->engine);
     pthread_cond_broadcast(&vcpu->wake);
     pthread_mutex_unlock(&vcpu->lock);
