@@ -75,7 +75,8 @@ main.c
 
 # HEADER: the files that may include it, of ours or of the system.
 owners='
-backend/kvm/kvm.h: backend/kvm/* arch/*/kvm.c
+backend/kvm/kvm.h: backend/kvm/* arch/*/kvm*.[ch]
+arch/x86_64/kvm_arch.h: arch/x86_64/kvm*.[ch]
 backend/native/native.h: backend/native/* arch/*/native.c
 vmm/config_impl.h: vmm/config.c vmm/config_*.c
 vmm/image_parts.h: vmm/image.c vmm/image_*.c
@@ -89,8 +90,8 @@ devices/hostend.h: devices/console.c devices/hostend.c devices/conmux.c
 toml++/*: conf/toml.cc
 ini.h: conf/hostconf.c
 ev.h: devices/loop.c
-linux/kvm.h: backend/kvm/* arch/*/kvm.c
-asm/kvm.h: backend/kvm/* arch/*/kvm.c
+linux/kvm.h: backend/kvm/* arch/*/kvm*.[ch]
+asm/kvm.h: backend/kvm/* arch/*/kvm*.[ch]
 libfdt.h: vmm/fdt.c
 '
 

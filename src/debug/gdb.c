@@ -25,6 +25,13 @@ enum {
     CHUNK = 65536,
     OUT_MAX = 1 << 20, /* a debugger that does not read is disconnected */
     FLUSH_MS = 100,
+    REFUSED = 4, /* that are told so at a time */
+};
+
+/* One that came too late: it is told so when it asks something. */
+struct refused {
+    int fd; /* -1: there is none */
+    struct ax_watch *watch;
 };
 
 /* The one debugger. */
@@ -46,6 +53,7 @@ struct ax_gdb {
     struct ax_wake *reap; /* the peer is over */
     const struct ax_gdb_ops *ops;
     struct peer *peer; /* NULL: nobody is connected */
+    struct refused refused[REFUSED];
     char address[AX_LISTEN_ADDRESS];
 };
 
@@ -206,17 +214,50 @@ static int peer_create(struct ax_gdb *gdb, int fd)
     return err;
 }
 
-/* It hears that in place of an answer, whatever it asks. */
-static void refuse(int fd)
+static void refused_close(struct refused *refused)
 {
-    struct ax_packet packet;
+    if (refused->fd < 0)
+        return;
+    ax_watch_destroy(refused->watch);
+    close(refused->fd);
+    refused->fd = -1;
+}
 
-    ax_packet_begin(&packet);
-    ax_packet_text(&packet, "E.another debugger is connected");
-    ax_packet_end(&packet, false);
-    (void)!send(fd, "+", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)!send(fd, packet.bytes, packet.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(fd, SHUT_WR);
+/* Not before it has asked: a debugger that is told unasked only sees that the
+ * connection is gone. */
+static void refused_ready(void *ctx, unsigned events)
+{
+    struct refused *refused = ctx;
+    struct ax_packet packet;
+    char asked[CHUNK];
+    const ssize_t n = recv(refused->fd, asked, sizeof(asked), 0);
+
+    if (n > 0 && !memchr(asked, '#', (size_t)n))
+        return;
+    if (n > 0) {
+        ax_packet_begin(&packet);
+        ax_packet_text(&packet, "E.another debugger is connected");
+        ax_packet_end(&packet, false);
+        (void)!send(refused->fd, "+", 1, MSG_NOSIGNAL);
+        (void)!send(refused->fd, packet.bytes, packet.len, MSG_NOSIGNAL);
+    }
+    refused_close(refused);
+}
+
+static void gdb_refuse(struct ax_gdb *gdb, int fd)
+{
+    ax_log_guest(gdb_log(gdb), AX_LOG_WARN,
+                 "gdb: another debugger is refused, one is connected");
+    for (unsigned i = 0; i < REFUSED; i++) {
+        struct refused *refused = &gdb->refused[i];
+
+        if (refused->fd >= 0 ||
+            ax_watch_create(gdb->control.loop, fd, AX_LOOP_READ, refused_ready,
+                            refused, &refused->watch))
+            continue;
+        refused->fd = fd;
+        return;
+    }
     close(fd);
 }
 
@@ -229,9 +270,7 @@ static void gdb_accept(void *ctx, unsigned events)
     if (fd < 0)
         return;
     if (gdb->peer) {
-        ax_log(gdb_log(gdb), AX_LOG_WARN,
-               "gdb: another debugger is refused, one is connected");
-        refuse(fd);
+        gdb_refuse(gdb, fd);
         return;
     }
     /* Every answer is waited for; on a socket file this fails. */
@@ -286,6 +325,8 @@ int ax_gdb_create(const struct ax_gdb_env *env, const char *spec,
     gdb->env = *env;
     gdb->control = *env->control;
     gdb->fd = -1;
+    for (unsigned i = 0; i < REFUSED; i++)
+        gdb->refused[i].fd = -1;
     err = gdb_open(gdb, spec, why, why_size);
     if (err) {
         ax_gdb_destroy(gdb);
@@ -306,6 +347,8 @@ void ax_gdb_destroy(struct ax_gdb *gdb)
             peer_flush(gdb->peer);
     }
     peer_close(gdb);
+    for (unsigned i = 0; i < REFUSED; i++)
+        refused_close(&gdb->refused[i]);
     ax_target_destroy(gdb->target);
     ax_watch_destroy(gdb->watch);
     ax_wake_destroy(gdb->reap);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "vcpu/vcpu.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -1072,7 +1073,7 @@ static void do_file(struct ax_session *s, scan *in)
 enum { ALWAYS = 1 }; /* also where no VM is attached */
 
 static const struct packet {
-    const char *name; /* what it begins with; the first that fits is it */
+    const char *name; /* what it begins with: a letter, or a word */
     void (*answer)(struct ax_session *s, scan *in);
     unsigned flags;
 } packets[] = {
@@ -1117,12 +1118,26 @@ static const struct packet {
     {"z", do_remove, 0},
 };
 
+/* Is it that packet, and not one whose name is longer ("qC", "qCRC")? */
+static bool take_name(scan *in, const char *name)
+{
+    const size_t len = strlen(name);
+    scan rest = *in;
+
+    if (!ax_packet_take(&rest, name) ||
+        (len > 1 && isalpha((unsigned char)name[len - 1]) &&
+         rest.at != rest.end && isalpha((unsigned char)*rest.at)))
+        return false;
+    *in = rest;
+    return true;
+}
+
 static void session_answer(struct ax_session *s)
 {
     scan in = {s->reader.data, s->reader.data + s->reader.len};
 
     for (size_t i = 0; i < AX_ARRAY_LEN(packets); i++) {
-        if (!ax_packet_take(&in, packets[i].name))
+        if (!take_name(&in, packets[i].name))
             continue;
         if (s->attached || packets[i].flags & ALWAYS)
             packets[i].answer(s, &in);

@@ -600,6 +600,7 @@ Test(session, documents)
     expect("qAttached", "1");
     expect("qSymbol::", "OK");
     expect("vMustReplyEmpty", "");
+    expect("qCRC:1000,10", ""); /* and not qC */
     expect("vCont?", "vCont;c;C;s;S;t;r");
     end();
 }

@@ -1,12 +1,9 @@
 /*
- * kvm.c - what KVM has on x86_64 only: irqchips, CPUID, MSRs, the register
- * file, guest time, and the exits of this CPU.
+ * kvm.c - what KVM has on x86_64 only: irqchips, CPUID, guest time, and the
+ * exits of this CPU. Its registers are in kvm_regs.c, debugging in kvm_debug.c.
  */
-#include "backend/kvm/kvm.h"
+#include "arch/x86_64/kvm_arch.h"
 
-#include "arch/x86_64/cpuid.h"
-#include "arch/x86_64/layout.h"
-#include "arch/x86_64/regs.h"
 #include "log.h"
 
 #include <errno.h>
@@ -18,34 +15,11 @@
 #define TSS_ADDR          (AX_X86_ENGINE_ADDR + 0x1000U)
 
 enum {
-    IOAPIC_PINS = 24,
     MSR_IA32_MISC_ENABLE = 0x1a0,
     MSR_MTRR_DEF_TYPE = 0x2ff,
     MISC_ENABLE_FAST_STRING = 1,
     MTRR_ENABLE_WB = 1 << 11 | 6, /* all memory write-back (SDM 3A, 12.11) */
     APIC_KHZ = 1000000,           /* KVM's local APIC timer ticks at 1 GHz */
-};
-
-enum { CACHE_REGS = 1, CACHE_SREGS = 2 };
-
-struct arch_vm {
-    struct ax_cpuid cpuid; /* what the host supports */
-    pthread_mutex_t lock;  /* routes */
-    struct {
-        bool used;
-        uint64_t address;
-        uint32_t data;
-    } routes[IOAPIC_PINS];
-    /* Of the last time_stop; the loop writes them while no vCPU runs. */
-    struct kvm_clock_data clock;
-    bool clock_saved;
-    uint64_t tsc; /* the host's then; after time_go what it went on by */
-};
-
-struct arch_vcpu {
-    unsigned valid, dirty; /* CACHE_* */
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
 };
 
 const struct ax_kvm_need ax_kvm_arch_needs[] = {
@@ -147,7 +121,7 @@ static int arch_kernel_irqchip(struct ax_engine_vm *vm)
 static int arch_split_irqchip(struct ax_engine_vm *vm)
 {
     struct kvm_enable_cap cap = {.cap = KVM_CAP_SPLIT_IRQCHIP,
-                                 .args = {IOAPIC_PINS}};
+                                 .args = {AX_KVM_IOAPIC_PINS}};
     int err = ax_kvm_ioctl(vm->fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
 
     return err ? arch_fail(vm, "KVM_CAP_SPLIT_IRQCHIP", err) : 0;
@@ -173,18 +147,18 @@ int ax_kvm_arch_msi_route(struct ax_engine_vm *vm, unsigned pin,
     union {
         struct kvm_irq_routing head;
         char room[sizeof(struct kvm_irq_routing) +
-                  IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)];
+                  AX_KVM_IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)];
     } table = {.head = {.nr = 0}};
     struct arch_vm *arch = vm->arch;
     int err;
 
-    if (vm->irqchip != AX_IRQCHIP_SPLIT || pin >= IOAPIC_PINS)
+    if (vm->irqchip != AX_IRQCHIP_SPLIT || pin >= AX_KVM_IOAPIC_PINS)
         return -EINVAL;
     pthread_mutex_lock(&arch->lock);
     arch->routes[pin].used = !masked;
     arch->routes[pin].address = address;
     arch->routes[pin].data = data;
-    for (unsigned i = 0; i < IOAPIC_PINS; i++) {
+    for (unsigned i = 0; i < AX_KVM_IOAPIC_PINS; i++) {
         struct kvm_irq_routing_entry *e = &table.head.entries[table.head.nr];
 
         if (!arch->routes[i].used)
@@ -274,7 +248,8 @@ int ax_kvm_arch_time_go(struct ax_engine_vm *vm)
     arch->clock_saved = false;
     now = __builtin_ia32_rdtsc();
     /* A host that slept may have begun anew, which KVM hides from guests. */
-    arch->tsc = now > arch->tsc ? now - arch->tsc : 0;
+    if (now > arch->tsc)
+        arch->tsc_back += now - arch->tsc;
     return 0;
 }
 
@@ -283,13 +258,15 @@ int ax_kvm_arch_time_go(struct ax_engine_vm *vm)
  * stopped_ns: CLOCK_MONOTONIC is steered, the TSC is not, and a guest that had
  * been suspended for hours would find its TSC behind what it has read before.
  * One figure for all vCPUs keeps their offsets equal, which is how KVM knows
- * that their TSCs are in step. A kernel before 5.16 lets it go on: to write
- * MSR_IA32_TSC instead would make KVM guess whether they still are.
+ * that their TSCs are in step; it is a total, because a vCPU may sleep through
+ * a resume that a suspend follows. A kernel before 5.16 lets the TSC go on: to
+ * write MSR_IA32_TSC instead would make KVM guess whether they still are.
  */
 static int arch_turn_tsc_back(struct ax_engine_vcpu *vcpu)
 {
-    const struct arch_vm *arch = vcpu->vm->arch;
-    uint64_t offset;
+    const struct arch_vm *vm = vcpu->vm->arch;
+    struct arch_vcpu *arch = vcpu->arch;
+    uint64_t offset, back = vm->tsc_back - arch->tsc_back;
     struct kvm_device_attr attr = {
         .group = KVM_VCPU_TSC_CTRL,
         .attr = KVM_VCPU_TSC_OFFSET,
@@ -299,8 +276,12 @@ static int arch_turn_tsc_back(struct ax_engine_vcpu *vcpu)
 
     if (err)
         return err;
-    offset -= arch->tsc;
-    return ax_kvm_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, (uintptr_t)&attr);
+    offset -= back;
+    err = ax_kvm_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, (uintptr_t)&attr);
+    if (!err)
+        arch->tsc_back += back;
+    arch->valid &= ~(unsigned)AX_KVM_MSR_GROUP;
+    return err;
 }
 
 int ax_kvm_arch_vcpu_time_go(struct ax_engine_vcpu *vcpu, uint64_t stopped_ns)
@@ -376,18 +357,26 @@ static int arch_set_msrs(struct ax_engine_vcpu *vcpu)
 
 int ax_kvm_arch_vcpu_init(struct ax_engine_vcpu *vcpu)
 {
+    const struct arch_vm *vm = vcpu->vm->arch;
+    struct arch_vcpu *arch = calloc(1, sizeof(*arch));
     int err;
 
-    vcpu->arch = calloc(1, sizeof(struct arch_vcpu));
-    if (!vcpu->arch)
+    vcpu->arch = arch;
+    if (!arch)
         return -ENOMEM;
+    arch->tsc_back = vm->tsc_back;
     err = arch_set_cpuid(vcpu);
     return err ? err : arch_set_msrs(vcpu);
 }
 
 void ax_kvm_arch_vcpu_fini(struct ax_engine_vcpu *vcpu)
 {
-    free(vcpu->arch);
+    struct arch_vcpu *arch = vcpu->arch;
+
+    if (!arch)
+        return;
+    free(arch->xsave);
+    free(arch);
     vcpu->arch = NULL;
 }
 
@@ -404,187 +393,6 @@ int ax_kvm_arch_vcpu_nmi(struct ax_engine_vcpu *vcpu)
                  mp.mp_state == KVM_MP_STATE_INIT_RECEIVED))
         return -EAGAIN;
     return ax_kvm_ioctl(vcpu->fd, KVM_NMI, 0);
-}
-
-/* ---- registers ---- */
-
-/* Where general registers lie in struct kvm_regs, by number. */
-static const size_t regs_at[] = {
-    [AX_X86_RAX] = offsetof(struct kvm_regs, rax),
-    [AX_X86_RBX] = offsetof(struct kvm_regs, rbx),
-    [AX_X86_RCX] = offsetof(struct kvm_regs, rcx),
-    [AX_X86_RDX] = offsetof(struct kvm_regs, rdx),
-    [AX_X86_RSI] = offsetof(struct kvm_regs, rsi),
-    [AX_X86_RDI] = offsetof(struct kvm_regs, rdi),
-    [AX_X86_RSP] = offsetof(struct kvm_regs, rsp),
-    [AX_X86_RBP] = offsetof(struct kvm_regs, rbp),
-    [AX_X86_R8] = offsetof(struct kvm_regs, r8),
-    [AX_X86_R9] = offsetof(struct kvm_regs, r9),
-    [AX_X86_R10] = offsetof(struct kvm_regs, r10),
-    [AX_X86_R11] = offsetof(struct kvm_regs, r11),
-    [AX_X86_R12] = offsetof(struct kvm_regs, r12),
-    [AX_X86_R13] = offsetof(struct kvm_regs, r13),
-    [AX_X86_R14] = offsetof(struct kvm_regs, r14),
-    [AX_X86_R15] = offsetof(struct kvm_regs, r15),
-    [AX_X86_RIP] = offsetof(struct kvm_regs, rip),
-    [AX_X86_RFLAGS] = offsetof(struct kvm_regs, rflags),
-};
-
-static const struct {
-    size_t at;
-    unsigned width;
-} sregs_at[] = {
-#define SREG(reg, member)                                                      \
-    [reg] = {offsetof(struct kvm_sregs, member),                               \
-             sizeof(((struct kvm_sregs *)0)->member)}
-    SREG(AX_X86_CR0, cr0),
-    SREG(AX_X86_CR2, cr2),
-    SREG(AX_X86_CR3, cr3),
-    SREG(AX_X86_CR4, cr4),
-    SREG(AX_X86_CR8, cr8),
-    SREG(AX_X86_EFER, efer),
-    SREG(AX_X86_APIC_BASE, apic_base),
-    SREG(AX_X86_GDT_BASE, gdt.base),
-    SREG(AX_X86_GDT_LIMIT, gdt.limit),
-    SREG(AX_X86_IDT_BASE, idt.base),
-    SREG(AX_X86_IDT_LIMIT, idt.limit),
-#undef SREG
-};
-
-static const size_t segments_at[] = {
-    offsetof(struct kvm_sregs, es),  offsetof(struct kvm_sregs, cs),
-    offsetof(struct kvm_sregs, ss),  offsetof(struct kvm_sregs, ds),
-    offsetof(struct kvm_sregs, fs),  offsetof(struct kvm_sregs, gs),
-    offsetof(struct kvm_sregs, ldt), offsetof(struct kvm_sregs, tr),
-};
-
-/* The cache that holds reg, filled; NULL and *err if that fails. */
-static struct arch_vcpu *reg_cache(struct ax_engine_vcpu *vcpu, unsigned reg,
-                                   unsigned *which, int *err)
-{
-    struct arch_vcpu *arch = vcpu->arch;
-
-    *err = reg < AX_X86_REGS ? 0 : -EINVAL;
-    *which = reg <= AX_X86_RFLAGS ? CACHE_REGS : CACHE_SREGS;
-    if (!*err && !(arch->valid & *which)) {
-        *err = *which == CACHE_REGS ? ax_kvm_ioctl(vcpu->fd, KVM_GET_REGS,
-                                                   (uintptr_t)&arch->regs)
-                                    : ax_kvm_ioctl(vcpu->fd, KVM_GET_SREGS,
-                                                   (uintptr_t)&arch->sregs);
-        if (!*err)
-            arch->valid |= *which;
-    }
-    return *err ? NULL : arch;
-}
-
-static uint64_t segment_get(const struct kvm_segment *seg, unsigned part)
-{
-    switch (part) {
-    case AX_X86_SEG_SELECTOR:
-        return seg->selector;
-    case AX_X86_SEG_BASE:
-        return seg->base;
-    case AX_X86_SEG_LIMIT:
-        return seg->limit;
-    default:
-        return seg->type | (unsigned)seg->s << 4 | (unsigned)seg->dpl << 5 |
-               (unsigned)seg->present << 7 | (unsigned)seg->avl << 12 |
-               (unsigned)seg->l << 13 | (unsigned)seg->db << 14 |
-               (unsigned)seg->g << 15 | (unsigned)seg->unusable << 16;
-    }
-}
-
-static void segment_set(struct kvm_segment *seg, unsigned part, uint64_t val)
-{
-    switch (part) {
-    case AX_X86_SEG_SELECTOR:
-        seg->selector = (uint16_t)val;
-        break;
-    case AX_X86_SEG_BASE:
-        seg->base = val;
-        break;
-    case AX_X86_SEG_LIMIT:
-        seg->limit = (uint32_t)val;
-        break;
-    default:
-        seg->type = val & 0xf;
-        seg->s = val >> 4 & 1;
-        seg->dpl = val >> 5 & 3;
-        seg->present = val >> 7 & 1;
-        seg->avl = val >> 12 & 1;
-        seg->l = val >> 13 & 1;
-        seg->db = val >> 14 & 1;
-        seg->g = val >> 15 & 1;
-        seg->unusable = val >> 16 & 1;
-        break;
-    }
-}
-
-static struct kvm_segment *segment_at(struct arch_vcpu *arch, unsigned reg)
-{
-    return (struct kvm_segment *)(void *)((char *)&arch->sregs +
-                                          segments_at[(reg - AX_X86_ES) / 4]);
-}
-
-int ax_kvm_arch_reg_get(struct ax_engine_vcpu *vcpu, unsigned reg,
-                        uint64_t *val)
-{
-    unsigned which;
-    int err;
-    struct arch_vcpu *arch = reg_cache(vcpu, reg, &which, &err);
-
-    *val = 0;
-    if (!arch)
-        return err;
-    if (which == CACHE_REGS)
-        memcpy(val, (char *)&arch->regs + regs_at[reg], sizeof(*val));
-    else if (reg >= AX_X86_ES)
-        *val = segment_get(segment_at(arch, reg), (reg - AX_X86_ES) % 4);
-    else
-        memcpy(val, (char *)&arch->sregs + sregs_at[reg].at,
-               sregs_at[reg].width);
-    return 0;
-}
-
-int ax_kvm_arch_reg_set(struct ax_engine_vcpu *vcpu, unsigned reg, uint64_t val)
-{
-    unsigned which;
-    int err;
-    struct arch_vcpu *arch = reg_cache(vcpu, reg, &which, &err);
-
-    if (!arch)
-        return err;
-    if (which == CACHE_REGS)
-        memcpy((char *)&arch->regs + regs_at[reg], &val, sizeof(val));
-    else if (reg >= AX_X86_ES)
-        segment_set(segment_at(arch, reg), (reg - AX_X86_ES) % 4, val);
-    else
-        memcpy((char *)&arch->sregs + sregs_at[reg].at, &val,
-               sregs_at[reg].width);
-    arch->dirty |= which;
-    return 0;
-}
-
-int ax_kvm_arch_enter(struct ax_engine_vcpu *vcpu)
-{
-    struct arch_vcpu *arch = vcpu->arch;
-    int err = 0;
-
-    if (!arch->dirty)
-        return 0;
-    if (arch->dirty & CACHE_SREGS)
-        err = ax_kvm_ioctl(vcpu->fd, KVM_SET_SREGS, (uintptr_t)&arch->sregs);
-    if (!err && (arch->dirty & CACHE_REGS))
-        err = ax_kvm_ioctl(vcpu->fd, KVM_SET_REGS, (uintptr_t)&arch->regs);
-    arch->dirty = 0;
-    return err ? arch_fail(vcpu->vm, "the CPU refuses the registers", err) : 0;
-}
-
-void ax_kvm_arch_leave(struct ax_engine_vcpu *vcpu)
-{
-    struct arch_vcpu *arch = vcpu->arch;
-
-    arch->valid = 0;
 }
 
 /* ---- exits ---- */
@@ -624,6 +432,9 @@ bool ax_kvm_arch_exit(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
     case KVM_EXIT_NOTIFY:
         ex->kind = AX_EXIT_NOTHING;
         return true;
+    case KVM_EXIT_DEBUG:
+    case KVM_EXIT_INTERNAL_ERROR:
+        return ax_kvm_debug_exit(vcpu, ex);
     default:
         return false;
     }

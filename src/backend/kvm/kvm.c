@@ -2,7 +2,7 @@
  * kvm.c - the KVM engine: ioctls, exit translation, kick.
  *
  * Speaks the kernel's API (Documentation/virt/kvm/api.rst) directly. What
- * differs between CPUs is behind ax_kvm_arch_* in src/arch/<a>/kvm.c.
+ * differs between CPUs is behind ax_kvm_arch_* in src/arch/<a>/kvm*.c.
  */
 #include "backend/kvm/kvm.h"
 
@@ -129,18 +129,20 @@ static int kvm_vm_create(const struct ax_engine_conf *conf,
 static int kvm_mem_map(struct ax_engine_vm *vm, const struct ax_region *region)
 {
     struct kvm_userspace_memory_region slot = {
-        .slot = vm->slots,
+        .slot = vm->mem.count,
         .flags = region->kind == AX_REGION_ROM ? KVM_MEM_READONLY : 0,
         .guest_phys_addr = region->gpa,
         .memory_size = region->size,
         .userspace_addr = (uintptr_t)region->hva,
     };
-    int err =
-        ax_kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&slot);
+    int err;
 
+    if (vm->mem.count == AX_ARRAY_LEN(vm->mem.regions))
+        return vm_fail(vm, "too many memory regions", -ENOSPC);
+    err = ax_kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&slot);
     if (err)
         return vm_fail(vm, "memory slot refused", err);
-    vm->slots++;
+    vm->mem.regions[vm->mem.count++] = *region;
     return 0;
 }
 
@@ -508,7 +510,8 @@ static void exit_translate(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
                   "the CPU refused to enter the guest");
         break;
     case KVM_EXIT_INTERNAL_ERROR:
-        exit_internal_error(vcpu, ex);
+        if (!ax_kvm_arch_exit(vcpu, ex))
+            exit_internal_error(vcpu, ex);
         break;
     default:
         if (!ax_kvm_arch_exit(vcpu, ex))
@@ -538,11 +541,12 @@ static int kvm_vcpu_run(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
     if (err)
         return err;
     err = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
-    ax_kvm_arch_leave(vcpu);
+    ax_kvm_arch_leave(vcpu, err);
     if (err == -EINTR || err == -EAGAIN) {
         /* A kick, or an AP that got its INIT: the caller looks at its flags. */
         __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
         memset(ex, 0, sizeof(*ex));
+        ax_kvm_arch_interrupted(vcpu, ex);
         return 0;
     }
     if (err)
@@ -571,6 +575,10 @@ const struct ax_backend_ops ax_kvm = {
     .time_go = ax_kvm_arch_time_go,
     .vcpu_time_go = ax_kvm_arch_vcpu_time_go,
     .vcpu_nmi = ax_kvm_arch_vcpu_nmi,
+    .state_get = ax_kvm_arch_state_get,
+    .state_set = ax_kvm_arch_state_set,
+    .vcpu_debug = ax_kvm_arch_vcpu_debug,
+    .vcpu_debug_decline = ax_kvm_arch_vcpu_debug_decline,
     .msi_send = kvm_msi_send,
     .msi_route = ax_kvm_arch_msi_route,
 };

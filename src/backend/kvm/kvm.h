@@ -1,11 +1,12 @@
 /*
- * kvm.h - what kvm.c shares with probe.c and with src/arch/<a>/kvm.c. Private
+ * kvm.h - what kvm.c shares with probe.c and with src/arch/<a>/kvm*.c. Private
  * to them.
  */
 #ifndef AX_BACKEND_KVM_KVM_H
 #define AX_BACKEND_KVM_KVM_H
 
 #include "backend/backend.h"
+#include "memory/memory.h"
 
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -19,9 +20,10 @@ struct ax_engine_vm {
     enum ax_irqchip irqchip;
     struct ax_cpu_policy cpu; /* ids is a copy of ours */
     uint64_t ids[AX_CPUS_MAX];
-    unsigned vcpus, slots;
-    size_t run_bytes; /* of the kvm_run mapping */
-    void *arch;       /* of arch/<a>/kvm.c */
+    unsigned vcpus;
+    size_t run_bytes;     /* of the kvm_run mapping */
+    struct ax_memory mem; /* as mapped; the pages are not ours */
+    void *arch;           /* of arch/<a>/kvm*.c */
 };
 
 /*
@@ -71,7 +73,7 @@ void ax_kvm_explain(int err, char *what, size_t what_size, char *cure,
                     size_t cure_size);
 int ax_kvm_probe(ax_backend_fact *fact, void *ctx);
 
-/* arch/<a>/kvm.c: all return 0 or -errno and log their own failures. */
+/* arch/<a>/kvm*.c: all return 0 or -errno and log their own failures. */
 
 /* Capabilities without which no guest of this architecture runs: 0-ended. */
 struct ax_kvm_need {
@@ -97,13 +99,29 @@ int ax_kvm_arch_vcpu_nmi(struct ax_engine_vcpu *vcpu);
 int ax_kvm_arch_vcpu_init(struct ax_engine_vcpu *vcpu);
 void ax_kvm_arch_vcpu_fini(struct ax_engine_vcpu *vcpu);
 
-/* Register access through a cache: flushed before, dropped after KVM_RUN. */
+/*
+ * Registers and state, as of the contract; through caches that are flushed
+ * before KVM_RUN and dropped after it. err: what it returned.
+ */
 int ax_kvm_arch_reg_get(struct ax_engine_vcpu *vcpu, unsigned reg,
                         uint64_t *val);
 int ax_kvm_arch_reg_set(struct ax_engine_vcpu *vcpu, unsigned reg,
                         uint64_t val);
+int ax_kvm_arch_state_get(struct ax_engine_vcpu *vcpu, unsigned state,
+                          void *buf, size_t size);
+int ax_kvm_arch_state_set(struct ax_engine_vcpu *vcpu, unsigned state,
+                          const void *buf, size_t size);
 int ax_kvm_arch_enter(struct ax_engine_vcpu *vcpu);
-void ax_kvm_arch_leave(struct ax_engine_vcpu *vcpu);
+void ax_kvm_arch_leave(struct ax_engine_vcpu *vcpu, int err);
+
+/* As of the contract. */
+int ax_kvm_arch_vcpu_debug(struct ax_engine_vcpu *vcpu,
+                           const struct ax_debug *debug);
+int ax_kvm_arch_vcpu_debug_decline(struct ax_engine_vcpu *vcpu);
+
+/* KVM_RUN was interrupted: *ex, which is zeroed, becomes the exit that this
+ * may have been, the end of a step. */
+void ax_kvm_arch_interrupted(struct ax_engine_vcpu *vcpu, struct ax_exit *ex);
 
 /* Puts ex->answer where an exit that only this CPU has wants it. */
 void ax_kvm_arch_deliver(struct ax_engine_vcpu *vcpu, const struct ax_exit *ex);

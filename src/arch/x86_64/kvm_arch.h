@@ -1,0 +1,119 @@
+/*
+ * kvm_arch.h - what the files kvm*.c of this architecture share: the engine's
+ * x86 half of a VM and of a vCPU. Private to them.
+ */
+#ifndef AX_ARCH_X86_64_KVM_ARCH_H
+#define AX_ARCH_X86_64_KVM_ARCH_H
+
+#include "arch/x86_64/cpuid.h"
+#include "arch/x86_64/layout.h"
+#include "arch/x86_64/regs.h"
+#include "backend/kvm/kvm.h"
+
+enum {
+    AX_KVM_MSRS = AX_X86_ALL_REGS - AX_X86_TSC,
+    AX_KVM_IOAPIC_PINS = 24,
+};
+
+/* Groups of registers, each of one ioctl. */
+enum {
+    AX_KVM_REGS = 1,
+    AX_KVM_SREGS = 2,
+    AX_KVM_DEBUGREGS = 4,
+    AX_KVM_XCRS = 8,
+    AX_KVM_MSR_GROUP = 16,
+    AX_KVM_MP_STATE = 32,
+    AX_KVM_XSAVE = 64,
+};
+
+/* Bits of RFLAGS. */
+enum { AX_KVM_TF = 0x100, AX_KVM_RF = 0x10000 };
+
+struct arch_vm {
+    struct ax_cpuid cpuid; /* what the host supports */
+    pthread_mutex_t lock;  /* routes */
+    struct {
+        bool used;
+        uint64_t address;
+        uint32_t data;
+    } routes[AX_KVM_IOAPIC_PINS];
+    /* Of the last time_stop; the loop writes them while no vCPU runs. */
+    struct kvm_clock_data clock;
+    bool clock_saved;
+    uint64_t tsc;      /* the host's then */
+    uint64_t tsc_back; /* by how much guests' TSCs are to be behind, in all */
+};
+
+/* Whose a debug register is. */
+enum { AX_KVM_DR_FREE = -2, AX_KVM_DR_GUEST = -1 }; /* else the point's index */
+
+/* An instruction that stores or loads RFLAGS, about to be stepped. */
+struct ax_kvm_flags_insn {
+    enum { AX_KVM_INSN_OTHER, AX_KVM_INSN_STORES, AX_KVM_INSN_LOADS } kind;
+    uint64_t next;  /* the pc if it was executed, linear */
+    uint64_t image; /* LOADS: the flags */
+};
+
+/* How the last AX_DEBUG_SOFT came; NONE: the last exit was another. */
+enum ax_kvm_soft {
+    AX_KVM_SOFT_NONE,
+    AX_KVM_SOFT_TRAP,
+    AX_KVM_SOFT_FAILED, /* KVM could not emulate it */
+};
+
+struct ax_kvm_debug {
+    bool on;    /* there is something to do at entries and exits */
+    bool stale; /* told has to be made anew from want and the guest's own */
+    struct ax_debug want;
+    struct kvm_guest_debug told; /* as KVM has it */
+    int owner[AX_DEBUG_POINTS];  /* of each debug register, as told */
+    bool guest_exec_left;        /* KVM looks after the guest's own itself */
+    bool asked_caps, sync, block_irq;
+
+    bool own_tf;        /* the guest's own RFLAGS.TF, which KVM hides */
+    bool access;        /* the last exit waits for its answer */
+    bool completing;    /* the KVM_RUN under way only brings it */
+    uint64_t step_from; /* RIP at the beginning of the step */
+    struct ax_kvm_flags_insn insn;
+
+    enum ax_kvm_soft soft;
+    uint64_t inject_db; /* DR6 bits of a #DB that the guest is owed */
+    bool inject_rf;     /* that one is a fault */
+    bool inject_bp;
+};
+
+struct arch_vcpu {
+    unsigned valid; /* groups that are as KVM has them, or newer */
+    unsigned dirty; /* REGS, SREGS: set, and KVM has not been told */
+    bool begun;     /* its first registers are complete */
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_debugregs debugregs;
+    struct kvm_xcrs xcrs;
+    struct kvm_mp_state mp;
+    uint64_t msrs[AX_KVM_MSRS];
+    unsigned absent_msrs;    /* a bit for each that KVM does not have */
+    struct kvm_xsave *xsave; /* NULL until it is asked for */
+    bool xsave_large;        /* it is what KVM_GET_XSAVE2 has */
+    uint64_t tsc_back;       /* what it has of the VM's */
+    struct ax_kvm_debug debug;
+};
+
+/* ---- kvm_regs.c ---- */
+
+/* Reads a group unless it is valid. 0 or -errno. */
+int ax_kvm_group_fill(struct ax_engine_vcpu *vcpu, unsigned group);
+
+/* Tells KVM of what is dirty. 0 or -errno. */
+int ax_kvm_groups_flush(struct ax_engine_vcpu *vcpu);
+
+/* ---- kvm_debug.c; only where debug.on ---- */
+
+/* Before KVM_RUN, in place of ax_kvm_groups_flush, and behind it. */
+int ax_kvm_debug_enter(struct ax_engine_vcpu *vcpu);
+void ax_kvm_debug_leave(struct ax_engine_vcpu *vcpu, int err);
+
+/* As ax_kvm_arch_exit. */
+bool ax_kvm_debug_exit(struct ax_engine_vcpu *vcpu, struct ax_exit *ex);
+
+#endif
