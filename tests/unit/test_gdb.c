@@ -93,6 +93,13 @@ static void end(void)
     cr_assert_eq(ax_fake_alive(), 0);
 }
 
+static bool has_turned(void *ctx)
+{
+    unsigned *rounds = ctx;
+
+    return !(*rounds)--;
+}
+
 /* Runs the loop until cond holds. */
 static void until(bool (*cond)(void *ctx), void *ctx)
 {
@@ -104,6 +111,14 @@ static void until(bool (*cond)(void *ctx), void *ctx)
         ax_loop_run(loop);
     ax_timer_destroy(ticks);
     cr_assert_not(late);
+}
+
+/* What waits at the loop is done. */
+static void turn(void)
+{
+    unsigned rounds = 3;
+
+    until(has_turned, &rounds);
 }
 
 static int dial(void)
@@ -173,7 +188,7 @@ Test(gdb, a_connection_alone_halts_nothing)
     begin();
     fd = dial();
     say(fd, "+");
-    hears(fd, ""); /* the loop has turned */
+    turn();
     cr_assert_eq(ax_vm_state(vm), AX_VM_RUNNING);
     say(fd, ASK_HALT);
     hears(fd, "$T05");
@@ -214,7 +229,7 @@ Test(gdb, many_at_once_leave_nothing_behind)
     begin();
     for (size_t i = 0; i < AX_ARRAY_LEN(fds); i++) {
         fds[i] = dial();
-        hears(fds[i], ""); /* the loop has turned */
+        turn();
     }
     say(fds[0], ASK_HALT);
     hears(fds[0], "$T05");
