@@ -360,6 +360,23 @@ static enum next vcpu_step(struct ax_vcpu *vcpu)
     return next;
 }
 
+/*
+ * The guest has been answered, but may not know it yet: an engine takes the
+ * answer with the next entry. Whoever looks at registers between the two sees
+ * an instruction half done, and what he writes is written over. So it enters
+ * once more, kicked, and comes out behind the instruction.
+ */
+static enum next vcpu_complete(struct ax_vcpu *vcpu, enum next next)
+{
+    while ((ax_exit_is_access(vcpu->exit.kind) ||
+            vcpu->exit.kind == AX_EXIT_HYPERCALL) &&
+           !(atomic_load(&vcpu->requests) & REQUEST_STOP)) {
+        vcpu->env.ops->vcpu_kick(vcpu->engine);
+        next = vcpu_step(vcpu);
+    }
+    return next;
+}
+
 static void vcpu_take_calls(struct ax_vcpu *vcpu, bool looping)
 {
     pthread_mutex_lock(&vcpu->lock);
@@ -377,9 +394,11 @@ static void vcpu_loop(struct ax_vcpu *vcpu)
     vcpu_take_calls(vcpu, true);
     vcpu_enter(vcpu);
     for (;;) {
-        if (atomic_load_explicit(&vcpu->requests, memory_order_acquire) &&
-            !vcpu_obey(vcpu))
-            break;
+        if (atomic_load_explicit(&vcpu->requests, memory_order_acquire)) {
+            next = vcpu_complete(vcpu, next);
+            if (!vcpu_obey(vcpu))
+                break;
+        }
         if (next == AX_NEXT_WAIT) { /* still, also after a suspension */
             vcpu_wait(vcpu);
             continue;

@@ -44,6 +44,7 @@ struct ax_engine_vcpu {
     struct ax_debug debug;
     bool step_due; /* the instruction's exit came first */
     bool declined; /* the breakpoint at PC is the guest's own */
+    uint64_t answer; /* to the last access */
     struct ax_x86_xsave xsave;
 };
 
@@ -364,8 +365,8 @@ static int fake_out(struct ax_engine_vcpu *vcpu)
 
 static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
-    uint64_t answer = ex->answer;
-
+    if (ax_exit_is_access(ex->kind))
+        vcpu->answer = ex->answer; /* a kick may come before it is asked for */
     memset(ex, 0, sizeof(*ex));
     if (!vcpu->regs[AX_FAKE_PC])
         vcpu->regs[AX_FAKE_PC] = atomic_load(&vcpu->vm->sipi);
@@ -398,7 +399,7 @@ static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
         case AX_FAKE_EXIT:
             *ex = step->exit;
             if (step->echo)
-                ex->access.data = answer;
+                ex->access.data = vcpu->answer;
             return fake_out(vcpu);
         case AX_FAKE_SPIN:
         case AX_FAKE_SLEEP:

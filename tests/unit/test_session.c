@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STEP(n) (AX_TEST_ENTRY + (n) * sizeof(struct ax_fake_step))
 #define DATA    0x8000
@@ -270,6 +271,37 @@ Test(session, physical_addresses_on_request)
     expect("qqemu.PhyMemMode", "1");
     expect("M8000,1:2a", "OK");
     expect("m8000,1", "2a");
+    end();
+}
+
+/*
+ * A vCPU that is halted behind an access has the answer already: what is set
+ * then is not written over. Only KVM has the two apart.
+ */
+AX_TEST_CODE(reads, "1: in $0x71, %al\njmp 1b");
+
+Test(session, registers_set_behind_an_access_stay)
+{
+    static const struct ax_test_program program = {.code = reads,
+                                                   .code_end = reads_end};
+    unsigned behind = 0;
+
+    if (access("/dev/kvm", R_OK | W_OK))
+        cr_skip("cannot open /dev/kvm");
+    ax_debugger_create(&d, &ax_kvm, 1, &program, "");
+    cr_assert_not(ax_vm_start(d.vm));
+    for (int i = 0; i < 1000 && behind < 10; i++) {
+        ax_debugger_connect(&d);
+        if (reg(GDB_RIP) == AX_TEST_ENTRY + 2) {
+            behind++;
+            set_reg(GDB_RAX, 0x1122334455667788);
+            expect_begins("vCont;s:1", "T05thread:1;");
+            cr_assert_eq(reg(GDB_RIP), AX_TEST_ENTRY);
+            cr_assert_eq(reg(GDB_RAX), 0x1122334455667788);
+        }
+        ax_debugger_disconnect(&d);
+    }
+    cr_assert(behind, "it was never behind the access");
     end();
 }
 
