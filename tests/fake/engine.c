@@ -42,8 +42,8 @@ struct ax_engine_vcpu {
     atomic_bool blocked, inside;
     atomic_bool stale; /* time has stood since it was told that it goes */
     struct ax_debug debug;
-    bool step_due; /* the instruction's exit came first */
-    bool declined; /* the breakpoint at PC is the guest's own */
+    bool step_due;   /* the instruction's exit came first */
+    bool declined;   /* the breakpoint at PC is the guest's own */
     uint64_t answer; /* to the last access */
     struct ax_x86_xsave xsave;
 };
@@ -367,6 +367,8 @@ static int fake_vcpu_replay(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     if (ax_exit_is_access(ex->kind))
         vcpu->answer = ex->answer; /* a kick may come before it is asked for */
+    if (ex->kind == AX_EXIT_IO_READ)
+        vcpu->regs[0] = ex->answer;
     memset(ex, 0, sizeof(*ex));
     if (!vcpu->regs[AX_FAKE_PC])
         vcpu->regs[AX_FAKE_PC] = atomic_load(&vcpu->vm->sipi);

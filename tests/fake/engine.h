@@ -12,7 +12,8 @@
 #include "backend/backend.h"
 
 enum ax_fake_op {
-    AX_FAKE_EXIT,  /* come out with .exit */
+    AX_FAKE_EXIT,  /* come out with .exit; what IO_READ is answered goes into
+                      register 0 with the next entry */
     AX_FAKE_SPIN,  /* stay inside until kicked, then go on with the next step */
     AX_FAKE_SLEEP, /* the same, but blocked as in HLT */
     AX_FAKE_NMI,   /* blocked as in HLT until an NMI comes: a kick comes out,
