@@ -118,6 +118,9 @@ static void run_heard(void *ctx, enum ax_fleet_event_kind kind,
 
     if (kind == AX_FLEET_DELETED)
         ax_conmux_remove(run->mux, ax_vm_config(vm));
+    else if (kind == AX_FLEET_STATE) /* one that is kept has nobody, either */
+        ax_conmux_rest(run->mux, ax_vm_config(vm),
+                       ax_vm_state(vm) == AX_VM_STOPPED);
     if (kind == AX_FLEET_DELETED || kind == AX_FLEET_STATE) {
         if (run_is_over(run))
             ax_loop_stop(run->loop);
@@ -197,6 +200,7 @@ static void escape_help(const struct run *run)
             run->mux ? "Ctrl-a n   bring the next guest to the front\n" : "");
 }
 
+/* vm NULL: no guest is in front. */
 static void run_escape(void *ctx, struct ax_vm *vm, int key)
 {
     struct run *run = ctx;
@@ -204,14 +208,15 @@ static void run_escape(void *ctx, struct ax_vm *vm, int key)
     switch (key) {
     case 'x':
         fputc('\n', stderr); /* the guest's prompt stays on its own line */
-        if (ax_fleet_count(run->fleet) > 1 || run->options->linger)
+        if (vm && (ax_fleet_count(run->fleet) > 1 || run->options->linger))
             ax_vm_end_for_good(vm, true);
         else
             run_quit(run, "Ctrl-a x", true);
         break;
     case 's':
         fputc('\n', stderr);
-        ax_stats_print(vm, run->start_ns, stderr);
+        if (vm)
+            ax_stats_print(vm, run->start_ns, stderr);
         break;
     case 'c':
         fputc('\n', stderr);
@@ -227,12 +232,12 @@ static void run_escape(void *ctx, struct ax_vm *vm, int key)
 static void run_mux_escape(void *ctx, const void *tag, int key)
 {
     struct run *run = ctx;
-    struct ax_vm *vm;
+    unsigned i = 0;
 
-    for (unsigned i = 0; (vm = ax_fleet_at(run->fleet, i)); i++) {
-        if (ax_vm_config(vm) == tag)
-            run_escape(run, vm, key);
-    }
+    while (ax_fleet_at(run->fleet, i) &&
+           ax_vm_config(ax_fleet_at(run->fleet, i)) != tag)
+        i++;
+    run_escape(run, ax_fleet_at(run->fleet, i), key);
 }
 
 static const char *run_log_path(const struct run *run)

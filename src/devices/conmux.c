@@ -50,6 +50,7 @@ struct guest {
     bool cr;        /* a CR was read, and not yet what follows */
     bool broken;    /* another's output has ended its line */
     bool removed;   /* has no tag any more */
+    bool rests;     /* does not run */
     bool ended;     /* nothing more to read */
 };
 
@@ -252,7 +253,7 @@ static bool guest_read(struct guest *guest)
 
 static bool guest_listens(const struct guest *guest)
 {
-    return !guest->removed && !guest->ended;
+    return !guest->removed && !guest->rests && !guest->ended;
 }
 
 /* The next one that listens, in a circle; NULL if none does. */
@@ -652,6 +653,17 @@ void ax_conmux_remove(struct ax_conmux *mux, const void *tag)
         g->removed = true;
         g->tag = NULL;
         guest_take_back(g);
+        mux_run(mux);
+        return;
+    }
+}
+
+void ax_conmux_rest(struct ax_conmux *mux, const void *tag, bool rests)
+{
+    for (struct guest *g = mux ? mux->guests : NULL; g; g = g->next) {
+        if (g->tag != tag || g->removed || g->rests == rests)
+            continue;
+        g->rests = rests;
         mux_run(mux);
         return;
     }

@@ -41,6 +41,12 @@ int ax_conmux_add(struct ax_conmux *mux, const char *name, const void *tag);
  */
 void ax_conmux_remove(struct ax_conmux *mux, const void *tag);
 
+/*
+ * The guest does not run, and is not in front until it does again. No-op for an
+ * unknown tag or a NULL mux.
+ */
+void ax_conmux_rest(struct ax_conmux *mux, const void *tag, bool rests);
+
 /* As ax_console_hold. */
 void ax_conmux_hold(struct ax_conmux *mux, bool held);
 

@@ -466,6 +466,31 @@ Test(conmux, the_last_line_is_ended)
     expect("");
 }
 
+Test(conmux, a_guest_that_rests_is_not_in_front)
+{
+    int a, b;
+
+    open_mux(true);
+    a = add(one);
+    b = add(two);
+    ax_conmux_rest(mux, one, true);
+    ax_conmux_rest(mux, three, true); /* unknown */
+    ax_conmux_rest(NULL, one, true);
+    expect("-- input goes to two --\n");
+    say(a, "the end\n");
+    expect("one| the end\n");
+    say(feed, "x");
+    expect_input(b, "x");
+    ax_conmux_rest(mux, one, false);
+    expect("");
+    ax_conmux_rest(mux, two, true);
+    expect("-- input goes to one --\n");
+    say(feed, "y");
+    expect_input(a, "y");
+    close(a);
+    close(b);
+}
+
 Test(conmux, a_guest_may_be_removed_before_its_console)
 {
     struct ax_console *console;
