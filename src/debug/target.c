@@ -289,6 +289,10 @@ static void slot_stepped_over(struct ax_target *t, struct asker *a, unsigned id)
     slot_apply(t, slot, a->engine);
 }
 
+/*
+ * The instruction that was planted is there under any address that the page
+ * has; the breakpoint is at one of them, and gdb knows of no other.
+ */
 static void slot_hit_soft(struct ax_target *t, struct asker *a, unsigned id,
                           uint64_t pc)
 {
@@ -309,8 +313,8 @@ static void slot_hit_soft(struct ax_target *t, struct asker *a, unsigned id,
     for (unsigned i = 0; !holds && i < t->breakpoints.count; i++) {
         const struct ax_breakpoint *one = &t->breakpoints.all[i];
 
-        holds = one->type == AX_BREAK_SOFT && one->placed && one->gpa == gpa &&
-                condition_holds(a, one);
+        holds = one->type == AX_BREAK_SOFT && one->placed &&
+                one->gpa == gpa && one->addr == pc && condition_holds(a, one);
     }
     if (holds)
         slot_stop(t, a, id, &stop, pc);

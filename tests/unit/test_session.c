@@ -4,6 +4,7 @@
  */
 #include "fake/debugger.h"
 
+#include "arch/x86_64/regs.h"
 #include "vcpu/vcpu.h"
 
 #include <criterion/criterion.h>
@@ -336,6 +337,36 @@ Test(session, a_breakpoint_where_nothing_is_takes_a_debug_register)
     expect_begins("Z1,9004,1", "E.");
     expect("z1,9000,1", "OK");
     expect("Z1,9004,1", "OK");
+    end();
+}
+
+/* 32-bit paging with pages of 4 MiB, their table at 0x9000. */
+static int switch_paging_on(void *ctx, const struct ax_backend_ops *ops,
+                            struct ax_engine_vcpu *engine)
+{
+    int err = ops->reg_set(engine, AX_X86_CR3, 0x9000);
+
+    if (!err)
+        err = ops->reg_set(engine, AX_X86_CR4, AX_X86_CR4_PSE);
+    return err ? err
+               : ops->reg_set(engine, AX_X86_CR0,
+                              AX_X86_CR0_PG | AX_X86_CR0_PE);
+}
+
+/* ... and the page is executed under another one: gdb would not know it, and
+ * go on for ever. */
+Test(session, a_breakpoint_is_at_one_address_of_its_page)
+{
+    begin_waiting(PROGRAM(counts), 1);
+    expect("M9000,4:83000000", "OK"); /* 0 is there, and at 0x80000000 */
+    expect("M9800,4:83000000", "OK");
+    cr_assert_not(ax_target_call(d.target, 0, switch_paging_on, NULL));
+    cr_assert_str_eq(ax_debugger_ask(&d, "Z0,%zx,1", 0x80000000 + STEP(1)),
+                     "OK");
+    cr_assert_str_eq(ax_debugger_ask(&d, "Z0,%zx,1", STEP(2)), "OK");
+    expect_begins("vCont;c", "T05thread:1;swbreak:;");
+    cr_assert_eq(reg(GDB_RIP), STEP(2));
+    expect("m8000,1", "07"); /* what is there was executed */
     end();
 }
 
