@@ -1042,7 +1042,10 @@ int ax_target_call(struct ax_target *t, unsigned vcpu,
 
     if (!t->halted)
         return -EBUSY;
-    return which ? ax_vcpu_call(which, fn, ctx, CALL_MS) : -ESRCH;
+    if (!which)
+        return -ESRCH;
+    t->viewed[vcpu] = false; /* fn may change anything */
+    return ax_vcpu_call(which, fn, ctx, CALL_MS);
 }
 
 struct regs {
@@ -1104,8 +1107,6 @@ int ax_target_regs_set(struct ax_target *t, unsigned vcpu, unsigned from,
 
     if (to > t->ops->reg_count)
         return -EINVAL;
-    if (vcpu < AX_CPUS_MAX)
-        t->viewed[vcpu] = false;
     return ax_target_call(t, vcpu, regs_set, &r);
 }
 
