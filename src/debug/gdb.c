@@ -223,8 +223,10 @@ static void refused_close(struct refused *refused)
     refused->fd = -1;
 }
 
-/* Not before it has asked: a debugger that is told unasked only sees that the
- * connection is gone. */
+/*
+ * In place of every answer, until it goes: a debugger that finds its connection
+ * closed says only that.
+ */
 static void refused_ready(void *ctx, unsigned events)
 {
     struct refused *refused = ctx;
@@ -232,16 +234,17 @@ static void refused_ready(void *ctx, unsigned events)
     char asked[CHUNK];
     const ssize_t n = recv(refused->fd, asked, sizeof(asked), 0);
 
-    if (n > 0 && !memchr(asked, '#', (size_t)n))
+    if (n <= 0) {
+        refused_close(refused);
         return;
-    if (n > 0) {
-        ax_packet_begin(&packet);
-        ax_packet_text(&packet, "E.another debugger is connected");
-        ax_packet_end(&packet, false);
-        (void)!send(refused->fd, "+", 1, MSG_NOSIGNAL);
-        (void)!send(refused->fd, packet.bytes, packet.len, MSG_NOSIGNAL);
     }
-    refused_close(refused);
+    if (!memchr(asked, '#', (size_t)n))
+        return;
+    ax_packet_begin(&packet);
+    ax_packet_text(&packet, "E.another debugger is connected");
+    ax_packet_end(&packet, false);
+    (void)!send(refused->fd, "+", 1, MSG_NOSIGNAL);
+    (void)!send(refused->fd, packet.bytes, packet.len, MSG_NOSIGNAL);
 }
 
 static void gdb_refuse(struct ax_gdb *gdb, int fd)

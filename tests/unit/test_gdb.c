@@ -202,7 +202,6 @@ Test(gdb, a_connection_alone_halts_nothing)
 
 Test(gdb, the_second_debugger_is_told)
 {
-    struct reply r = {.wanted = NULL};
     int first, second;
 
     begin();
@@ -210,10 +209,10 @@ Test(gdb, the_second_debugger_is_told)
     say(first, ASK_HALT);
     hears(first, "$T05");
     second = dial();
-    say(second, "+$qSupported#37");
-    r.fd = second;
-    until(has_reply, &r);
-    cr_assert(strstr(r.text, "E.another debugger is connected"), "%s", r.text);
+    for (int i = 0; i < 3; i++) {
+        say(second, "+$qSupported#37");
+        hears(second, "E.another debugger is connected");
+    }
     say(first, "+$qC#b4");
     hears(first, "$QC1#");
     close(first);
