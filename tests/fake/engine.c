@@ -204,9 +204,32 @@ static void *fake_at(struct ax_engine_vcpu *vcpu, uint64_t gpa, size_t size)
     return NULL;
 }
 
+/* Is it a step? A debugger can write anything there. */
+static bool fake_decodes(const uint8_t *bytes)
+{
+    const struct ax_fake_step *step = (const void *)bytes;
+    const unsigned width = step->exit.access.width;
+
+    if ((step->op & 0xff) == AX_FAKE_BREAK)
+        return true;
+    if ((unsigned)step->op > AX_FAKE_LOAD ||
+        bytes[offsetof(struct ax_fake_step, echo)] > 1 ||
+        (unsigned)step->exit.kind >= AX_EXIT_KINDS)
+        return false;
+    return !ax_exit_is_access(step->exit.kind) ||
+           ((width == 1 || width == 2 || width == 4 || width == 8) &&
+            (unsigned)step->exit.access.space < AX_SPACES &&
+            bytes[offsetof(struct ax_fake_step, exit.access.write)] <= 1);
+}
+
 static const struct ax_fake_step *fake_fetch(struct ax_engine_vcpu *vcpu)
 {
-    return fake_at(vcpu, vcpu->regs[AX_FAKE_PC], sizeof(struct ax_fake_step));
+    const uint64_t pc = vcpu->regs[AX_FAKE_PC];
+    const void *step = fake_at(vcpu, pc, sizeof(struct ax_fake_step));
+
+    return step && pc % _Alignof(struct ax_fake_step) == 0 && fake_decodes(step)
+               ? step
+               : NULL;
 }
 
 /* ---- debugging ---- */

@@ -37,10 +37,10 @@ static void require(bool truth)
         abort();
 }
 
-/* Nothing comes back for these: the VM is killed, or it was no packet. */
+/* What was begun is ended, and what runs is interrupted: an answer comes. */
 static void settle(struct ax_debugger *d)
 {
-    ax_debugger_raw(d, "\x03", 1);
+    ax_debugger_raw(d, "#00#00\x03", 7);
     if (!d->over && d->raw_len == 0) {
         ax_debugger_send(d, "vMustReplyEmpty");
         ax_debugger_wait(d);
