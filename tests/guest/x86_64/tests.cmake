@@ -91,6 +91,11 @@ axvm_guest(flood flood 33 "1024* bcdef" "1*00000400 " --
 axvm_guest(flood-4M flood 33 "65536* bcdef" "1*00010000 " -- --timeout 300)
 set_tests_properties(guest_flood-4M PROPERTIES LABELS slow TIMEOUT 330)
 
+# What tests/gdb looks into, without a debugger.
+axvm_guest(debuggee debuggee 33 " 0 failed" "through the modes of the CPU")
+axvm_guest(debuggee-smp debuggee-smp 33 " 0 failed" "working" --
+    --set [[kernel.cmdline="rounds=100"]])
+
 # The demo guest from its file, and as the binary carries it.
 set(DEMO_TEXTS "Hello from inside" "(2 of 2 run)" "ticks of the PIT"
     "5*demo>" "16 bytes of memory" "no such command" "Good bye.")
