@@ -49,7 +49,7 @@ vmm/crash.[ch]
 vmm/demo.h
 vmm/vm.h
 vmm/vm_debug.h
-vmm/vm_parts.h vmm/vm.c vmm/vm_build.c vmm/vm_debug.c
+vmm/vm_parts.h vmm/vm.c vmm/vm_ops.c vmm/vm_build.c vmm/vm_debug.c
 vmm/json.[ch]
 vmm/stats.[ch]
 vmm/sparse.[ch]
@@ -60,10 +60,11 @@ debug/packet.[ch] debug/agent.[ch]
 debug/annex.[ch] debug/files.[ch]
 debug/target.h
 debug/breakpoints.[ch]
-debug/target.c
+debug/target_parts.h debug/target.c debug/target_*.c
 control/*
 debug/monitor.[ch] debug/monitor_*.[ch]
-debug/session.[ch]
+debug/session.h
+debug/session_parts.h debug/session.c debug/session_*.c
 debug/gdb.[ch]
 debug/stubs.[ch]
 host/*
@@ -80,9 +81,11 @@ arch/x86_64/kvm_arch.h: arch/x86_64/kvm*.[ch]
 backend/native/native.h: backend/native/* arch/*/native.c
 vmm/config_impl.h: vmm/config.c vmm/config_*.c
 vmm/image_parts.h: vmm/image.c vmm/image_*.c
-vmm/vm_parts.h: vmm/vm.c vmm/vm_build.c vmm/vm_debug.c
-vmm/vm_debug.h: vmm/vm_parts.h vmm/vm_debug.c debug/target.c
-debug/breakpoints.h: debug/breakpoints.c debug/target.c
+vmm/vm_parts.h: vmm/vm.c vmm/vm_ops.c vmm/vm_build.c vmm/vm_debug.c
+vmm/vm_debug.h: vmm/vm_parts.h vmm/vm_debug.c debug/target_parts.h
+debug/breakpoints.h: debug/breakpoints.c debug/target_parts.h
+debug/target_parts.h: debug/target.c debug/target_*.c
+debug/session_parts.h: debug/session.c debug/session_*.c
 debug/monitor_parts.h: debug/monitor.c debug/monitor_*.c
 control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c

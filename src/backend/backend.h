@@ -48,8 +48,8 @@ enum ax_debug_point_kind {
 
 /* What a vCPU comes out of the guest for; all zero: nothing. */
 struct ax_debug {
-    bool
-        step; /* one instruction, no interrupt is taken before it if possible */
+    /* One instruction; no interrupt is taken before it if possible. */
+    bool step;
     bool soft; /* breakpoint instructions, also the guest's own */
     struct {
         enum ax_debug_point_kind kind;
@@ -57,6 +57,18 @@ struct ax_debug {
         uint64_t addr; /* linear */
     } points[AX_DEBUG_POINTS];
 };
+
+static inline bool ax_debug_equal(const struct ax_debug *a,
+                                  const struct ax_debug *b)
+{
+    bool equal = a->step == b->step && a->soft == b->soft;
+
+    for (unsigned i = 0; i < AX_DEBUG_POINTS; i++)
+        equal = equal && a->points[i].kind == b->points[i].kind &&
+                a->points[i].size == b->points[i].size &&
+                a->points[i].addr == b->points[i].addr;
+    return equal;
+}
 
 /* One line of a probe: "kvm API version", "12", and what to do if it is bad. */
 typedef void ax_backend_fact(void *ctx, const char *what, const char *value,

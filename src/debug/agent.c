@@ -401,14 +401,8 @@ static int execute(struct machine *m, const struct insn *insn)
 int ax_agent_evaluate(const uint8_t *code, size_t size,
                       const struct ax_agent_env *env, uint64_t *out)
 {
-    struct machine m;
+    struct machine m = {.code = code, .size = size, .env = env};
 
-    /* Not all of it: the stack is long, and written before it is read. */
-    m.code = code;
-    m.size = size;
-    m.pc = 0;
-    m.env = env;
-    m.depth = 0;
     for (unsigned step = 0; step < AX_AGENT_STEPS; step++) {
         struct insn insn;
         int err = fetch(&m, &insn);

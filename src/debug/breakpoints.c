@@ -181,9 +181,16 @@ int ax_breakpoints_insert(struct ax_breakpoints *b, enum ax_target_type type,
         return err;
     }
     if (old) {
-        breakpoint_free(old);
+        struct ax_breakpoint before = *old;
+
         *old = bp;
-        return assign_points(b); /* it had one before, if it needs one now */
+        err = assign_points(b);
+        if (err) { /* it has a place no more, and there is no point left */
+            *old = before;
+            assign_points(b);
+        }
+        breakpoint_free(err ? &bp : &before);
+        return err;
     }
     b->all[b->count++] = bp;
     err = assign_points(b);

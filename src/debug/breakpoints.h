@@ -1,7 +1,7 @@
 /*
  * breakpoints.h - the breakpoints and watchpoints of a target: where they are
  * in guest memory or among the CPU's points, and under which condition they
- * stop. For target.c alone.
+ * stop. For target*.c alone.
  *
  * Changed by the loop thread while every vCPU holds; looked up by vCPU threads.
  */

@@ -316,7 +316,7 @@ static void tcp_address(const struct spec *spec, unsigned port,
 static int tcp_open(const struct spec *spec, int *fd,
                     char address[AX_LISTEN_ADDRESS], char why[AX_LISTEN_WHY])
 {
-    union address own;
+    union address own = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t size = sizeof(own);
     int err = tcp_open_host(spec, why);
 
@@ -470,7 +470,7 @@ int ax_listen_open(const char *spec, int *fd, char address[AX_LISTEN_ADDRESS],
 /* Ours if nobody listens there now: others take only what is stale. */
 void ax_listen_close(int fd, const char *address)
 {
-    union address own;
+    union address own = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t size = sizeof(own);
     bool is_file;
 

@@ -1,13 +1,10 @@
 /*
- * monitor_own.c - the monitor's own commands: what is to be seen of a halted
- * guest, and how the debugger shows it. Called by monitor.c.
+ * monitor_own.c - the table of the monitor's own commands, and those about the
+ * whole VM: its memory, its kernel, how the debugger shows it, what halts it.
  */
 #include "debug/monitor_parts.h"
 
 #include "arch/arch.h"
-#include "devices/bus.h"
-#include "devices/device.h"
-#include "vcpu/vcpu.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,17 +15,14 @@ enum {
     LINE = 16, /* bytes of a line of a hex dump */
     DUMP = 64, /* bytes that are dumped where nobody says how many */
     DUMP_MAX = 4096,
-    PIECES = 4, /* of "PORT WIDTH = VALUE" */
-    PIECE = 32,
 };
 
-static struct ax_vm *vm_of(const struct ax_monitor *m)
+struct ax_vm *ax_monitor_vm(const struct ax_monitor *m)
 {
     return ax_target_vm(m->env.target);
 }
 
-/* Why nothing was to be had of the vCPU. */
-static int fail_call(struct ax_monitor *m, int err)
+int ax_monitor_fail_call(struct ax_monitor *m, int err)
 {
     switch (err) {
     case -EBUSY:
@@ -44,8 +38,7 @@ static int fail_call(struct ax_monitor *m, int err)
 
 /* ---- numbers ---- */
 
-/* Hexadecimal with 0x, otherwise decimal. */
-static bool number(const char *text, uint64_t *out)
+bool ax_monitor_number(const char *text, uint64_t *out)
 {
     const bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
     const char *digits = hex ? text + 2 : text;
@@ -59,13 +52,12 @@ static bool number(const char *text, uint64_t *out)
     return !errno;
 }
 
-/* Says why it is none. */
-static int take_number(struct ax_monitor *m, const char *name, const char *text,
-                       uint64_t *out)
+int ax_monitor_take_number(struct ax_monitor *m, const char *name,
+                           const char *text, uint64_t *out)
 {
     const size_t len = strlen(text);
 
-    if (number(text, out))
+    if (ax_monitor_number(text, out))
         return 0;
     if (len && len <= 16 && strspn(text, "0123456789abcdefABCDEF") == len &&
         strspn(text, "0123456789") != len)
@@ -73,146 +65,6 @@ static int take_number(struct ax_monitor *m, const char *name, const char *text,
                                   text, text);
     return ax_monitor_misused(m, name, "'%.64s' is not a number of 64 bits",
                               text);
-}
-
-/* ---- info ---- */
-
-struct info {
-    const struct ax_gdb_ops *gdb;
-    const char *topic; /* NULL: one line about the vCPU */
-    const struct ax_memory *mem;
-    FILE *to;
-};
-
-static int info_call(void *ctx, const struct ax_backend_ops *ops,
-                     struct ax_engine_vcpu *engine)
-{
-    const struct info *info = ctx;
-    char line[256] = "";
-
-    if (info->topic)
-        return info->gdb->info(info->topic, ops, engine, info->mem, info->to);
-    info->gdb->describe(ops, engine, line, sizeof(line));
-    fprintf(info->to, "%s\n", line);
-    return 0;
-}
-
-static struct info info_of(const struct ax_monitor *m, const char *topic)
-{
-    return (struct info){
-        .gdb = ax_target_ops(m->env.target),
-        .topic = topic,
-        .mem = ax_vm_memory(vm_of(m)),
-        .to = m->out,
-    };
-}
-
-static int info_topic(struct ax_monitor *m, const char *topic)
-{
-    struct info info = info_of(m, topic);
-    int err = ax_target_call(m->env.target, m->vcpu, info_call, &info);
-
-    if (err == -EOPNOTSUPP)
-        return ax_monitor_fail(m, "info %s: this VM has nothing like it",
-                               topic);
-    return err ? fail_call(m, err) : 0;
-}
-
-static int info_vcpus(struct ax_monitor *m)
-{
-    const unsigned count = ax_vm_vcpu_count(vm_of(m));
-    struct info info = info_of(m, NULL);
-
-    for (unsigned i = 0; i < count; i++) {
-        int err;
-
-        fprintf(m->out, "%c vCPU %u: ", i == m->vcpu ? '*' : ' ', i);
-        err = ax_target_call(m->env.target, i, info_call, &info);
-        if (err)
-            return fail_call(m, err);
-    }
-    return 0;
-}
-
-static int info_exits(struct ax_monitor *m)
-{
-    const unsigned count = ax_vm_vcpu_count(vm_of(m));
-
-    for (unsigned i = 0; i < count; i++) {
-        const struct ax_vcpu *vcpu = ax_vm_vcpu(vm_of(m), i);
-
-        fprintf(m->out, "vCPU %u\n", i);
-        for (unsigned kind = 0; kind < AX_EXIT_KINDS; kind++) {
-            const uint64_t exits = ax_vcpu_exits(vcpu, (enum ax_exit_kind)kind);
-
-            if (exits)
-                fprintf(m->out, "  %-20s %12" PRIu64 "\n",
-                        ax_exit_name((enum ax_exit_kind)kind), exits);
-        }
-    }
-    return 0;
-}
-
-/* One address through the page tables. */
-static int info_address(struct ax_monitor *m, const char *topic,
-                        const char *text)
-{
-    char walk[sizeof("tlb 0x0123456789abcdef")];
-    uint64_t va;
-    int err;
-
-    if (strcmp(topic, "tlb"))
-        return ax_monitor_misused(m, "info", "%s takes no address", topic);
-    err = take_number(m, "info", text, &va);
-    if (err)
-        return err;
-    snprintf(walk, sizeof(walk), "tlb 0x%" PRIx64, va);
-    return info_topic(m, walk);
-}
-
-static const char *topic_find(const struct ax_gdb_ops *gdb, const char *name)
-{
-    for (const char *const *t = gdb->topics; *t; t++) {
-        if (!strcmp(*t, name))
-            return *t;
-    }
-    return NULL;
-}
-
-static void list_topics(struct ax_monitor *m)
-{
-    const struct ax_gdb_ops *gdb = ax_target_ops(m->env.target);
-
-    fputs("Topics: exits, vcpus", m->out);
-    for (const char *const *t = gdb->topics; *t; t++)
-        fprintf(m->out, ", %s", *t);
-    fputc('\n', m->out);
-}
-
-static int do_info(struct ax_monitor *m, unsigned count,
-                   const char *const *words)
-{
-    const char *topic;
-
-    if (count == 1) {
-        list_topics(m);
-        return 0;
-    }
-    if (count > 3)
-        return ax_monitor_misused(m, "info", "'%.64s' is too much", words[3]);
-    topic = topic_find(ax_target_ops(m->env.target), words[1]);
-    if (topic)
-        return count == 3 ? info_address(m, topic, words[2])
-                          : info_topic(m, topic);
-    if (count == 3)
-        return ax_monitor_misused(m, "info", "'%.64s' is too much", words[2]);
-    if (!strcmp(words[1], "exits"))
-        return info_exits(m);
-    if (!strcmp(words[1], "vcpus"))
-        return info_vcpus(m);
-    ax_monitor_fail(m, "info: there is no topic '%.64s'", words[1]);
-    list_topics(m);
-    return -EINVAL;
 }
 
 /* ---- physical memory ---- */
@@ -260,7 +112,7 @@ static int do_phys(struct ax_monitor *m, unsigned count,
                    const char *const *words)
 {
     bool *physical = &m->env.modes->physical;
-    uint64_t addr, size = DUMP;
+    uint64_t addr = 0, size = DUMP;
     int err;
 
     if (count > 3)
@@ -277,169 +129,10 @@ static int do_phys(struct ax_monitor *m, unsigned count,
         fprintf(m->out, "phys is %s\n", *physical ? "on" : "off");
         return 0;
     }
-    err = take_number(m, "phys", words[1], &addr);
+    err = ax_monitor_take_number(m, "phys", words[1], &addr);
     if (!err && count == 3)
-        err = take_number(m, "phys", words[2], &size);
+        err = ax_monitor_take_number(m, "phys", words[2], &size);
     return err ? err : dump_physical(m, addr, size);
-}
-
-/* ---- devices ---- */
-
-struct access {
-    const char *name; /* of the command */
-    enum ax_space space;
-    unsigned widest, width;
-    bool write;
-    uint64_t addr, val;
-};
-
-/* Words, and "=" as a word of its own. Returns how many; more than PIECES: too
- * many or too long. */
-static unsigned split_pieces(unsigned count, const char *const *words,
-                             char pieces[PIECES][PIECE])
-{
-    unsigned found = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        for (const char *at = words[i]; *at;) {
-            const size_t len = *at == '=' ? 1 : strcspn(at, "=");
-
-            if (found == PIECES || len >= PIECE)
-                return PIECES + 1;
-            memcpy(pieces[found], at, len);
-            pieces[found++][len] = '\0';
-            at += len;
-        }
-    }
-    return found;
-}
-
-static int take_width(struct ax_monitor *m, struct access *a, const char *text)
-{
-    uint64_t width;
-
-    if (!number(text, &width) || !width || width > a->widest ||
-        (width & (width - 1)))
-        return ax_monitor_misused(m, a->name, "a width is 1, 2%s 4%s",
-                                  a->widest == 4 ? " or" : ",",
-                                  a->widest == 4 ? "" : " or 8");
-    a->width = (unsigned)width;
-    return 0;
-}
-
-static int take_access(struct ax_monitor *m, struct access *a, unsigned count,
-                       char pieces[PIECES][PIECE])
-{
-    unsigned at = 1;
-    int err = take_number(m, a->name, pieces[0], &a->addr);
-
-    if (!err && at < count && strcmp(pieces[at], "="))
-        err = take_width(m, a, pieces[at++]);
-    if (err || at == count)
-        return err;
-    if (strcmp(pieces[at], "="))
-        return ax_monitor_misused(m, a->name, "'%s' is too much", pieces[at]);
-    if (at + 1 == count)
-        return ax_monitor_misused(m, a->name, "a value is missing");
-    if (at + 2 < count)
-        return ax_monitor_misused(m, a->name, "'%s' is too much",
-                                  pieces[at + 2]);
-    a->write = true;
-    return take_number(m, a->name, pieces[at + 1], &a->val);
-}
-
-static int check_access(struct ax_monitor *m, const struct access *a)
-{
-    const uint64_t most = a->space == AX_SPACE_PORT ? 0xffff : UINT64_MAX;
-
-    if (a->addr > most)
-        return ax_monitor_fail(m, "%s: ports end at 0xffff", a->name);
-    if (a->addr & (a->width - 1))
-        return ax_monitor_fail(m,
-                               "%s: 0x%" PRIx64
-                               " is not aligned to %u bytes, which devices "
-                               "never see",
-                               a->name, a->addr, a->width);
-    if (a->width < 8 && a->val >> a->width * 8)
-        return ax_monitor_fail(m, "%s: 0x%" PRIx64 " has more than %u bytes",
-                               a->name, a->val, a->width);
-    return 0;
-}
-
-static void print_widths(FILE *to, unsigned widths)
-{
-    const char *separator = "";
-
-    for (unsigned width = 1; width <= 8; width *= 2) {
-        if (widths & width) {
-            fprintf(to, "%s%u", separator, width);
-            separator = ", ";
-        }
-    }
-    fputc('\n', to);
-}
-
-/*
- * Over a bus of our own: what a debugger asks in vain is not to be counted as
- * the guest's.
- */
-static int do_access(struct ax_monitor *m, struct access *a)
-{
-    struct ax_device *dev = ax_bus_find(ax_vm_bus(vm_of(m), a->space), a->addr);
-    struct ax_bus bus;
-
-    if (!dev)
-        return ax_monitor_fail(m,
-                               "%s: no device of axvm-run is at 0x%" PRIx64
-                               " (what the engine has itself is not seen here)",
-                               a->name, a->addr);
-    ax_bus_init(&bus, a->space);
-    if (ax_bus_attach(&bus, dev) ||
-        !ax_bus_access(&bus, a->write, a->addr, a->width, &a->val)) {
-        fprintf(m->out,
-                "%s: %s at 0x%" PRIx64 " is no register of %u bytes; it takes "
-                "widths of ",
-                a->name, dev->ops->type, a->addr, a->width);
-        print_widths(m->out, dev->ops->widths);
-        return -EINVAL;
-    }
-    fprintf(m->out, "0x%" PRIx64 " (%s) %s 0x%0*" PRIx64 "\n", a->addr,
-            dev->ops->type, a->write ? "<-" : "is", (int)a->width * 2, a->val);
-    return 0;
-}
-
-static int access_device(struct ax_monitor *m, struct access *a, unsigned count,
-                         const char *const *words)
-{
-    char pieces[PIECES][PIECE];
-    const unsigned found = split_pieces(count - 1, words + 1, pieces);
-    int err;
-
-    if (!found)
-        return ax_monitor_misused(m, a->name, "an address is missing");
-    if (found > PIECES)
-        return ax_monitor_misused(m, a->name, "that is too much");
-    err = take_access(m, a, found, pieces);
-    if (!err)
-        err = check_access(m, a);
-    return err ? err : do_access(m, a);
-}
-
-static int do_io(struct ax_monitor *m, unsigned count, const char *const *words)
-{
-    struct access a = {
-        .name = "io", .space = AX_SPACE_PORT, .widest = 4, .width = 1};
-
-    return access_device(m, &a, count, words);
-}
-
-static int do_mmio(struct ax_monitor *m, unsigned count,
-                   const char *const *words)
-{
-    struct access a = {
-        .name = "mmio", .space = AX_SPACE_MMIO, .widest = 8, .width = 4};
-
-    return access_device(m, &a, count, words);
 }
 
 /* ---- the kernel ---- */
@@ -456,8 +149,8 @@ static int do_kaslr(struct ax_monitor *m, unsigned count,
         return ax_monitor_misused(m, "kaslr", "'%.64s' is too much", words[1]);
     err = ax_target_view(m->env.target, m->vcpu, &view);
     if (err)
-        return fail_call(m, err);
-    err = gdb->kaslr(ax_vm_memory(vm_of(m)), view.paging, &slide);
+        return ax_monitor_fail_call(m, err);
+    err = gdb->kaslr(ax_vm_memory(ax_monitor_vm(m)), view.paging, &slide);
     if (err == -ENOENT)
         return ax_monitor_fail(m,
                                "vCPU %u maps no Linux kernel: it is not up "
@@ -500,7 +193,7 @@ static int do_pc(struct ax_monitor *m, unsigned count, const char *const *words)
 
 static void list_views(struct ax_monitor *m)
 {
-    const struct ax_gdb_ops *const *all = ax_vm_arch(vm_of(m))->gdb;
+    const struct ax_gdb_ops *const *all = ax_vm_arch(ax_monitor_vm(m))->gdb;
 
     for (; all && *all; all++)
         fprintf(m->out, "%c %s%s\n",
@@ -512,7 +205,7 @@ static void list_views(struct ax_monitor *m)
 static int do_arch(struct ax_monitor *m, unsigned count,
                    const char *const *words)
 {
-    const struct ax_gdb_ops *const *all = ax_vm_arch(vm_of(m))->gdb;
+    const struct ax_gdb_ops *const *all = ax_vm_arch(ax_monitor_vm(m))->gdb;
 
     if (count > 2)
         return ax_monitor_misused(m, "arch", "'%.64s' is too much", words[2]);
@@ -645,13 +338,13 @@ static const char pc_more[] =
 
 const struct monitor_command ax_monitor_commands[] = {
     {"info", "info [TOPIC [ADDRESS]]", "Show a part of the machine", info_more,
-     do_info},
+     ax_monitor_info},
     {"phys", "phys [on|off|ADDRESS [BYTES]]",
      "Address physical memory, or dump some", phys_more, do_phys},
     {"io", "io PORT [WIDTH] [= VALUE]", "Read or write an I/O port", io_more,
-     do_io},
+     ax_monitor_io},
     {"mmio", "mmio ADDRESS [WIDTH] [= VALUE]",
-     "Read or write a device's register in memory", mmio_more, do_mmio},
+     "Read or write a device's register in memory", mmio_more, ax_monitor_mmio},
     {"reset halt", "reset halt", "Start again, halted at the first instruction",
      reset_more, do_reset_halt},
     {"catch", "catch [crash,reset,poweroff|none|all]",

@@ -181,7 +181,7 @@ int ax_stubs_open(struct ax_stubs *stubs, struct ax_vm *vm, const char *spec,
                     ax_gdb_address(stub->gdb));
     if (!stub)
         err = stub_create(stubs, vm, spec, &stub, why, why_size);
-    if (!err)
+    if (stub)
         *address = ax_gdb_address(stub->gdb);
     return err;
 }

@@ -17,6 +17,7 @@ struct ax_target;
 enum {
     AX_TARGET_EXPEDITED = 8, /* registers told with a stop */
     AX_TARGET_REG = 16,      /* bytes of the largest register */
+    AX_TARGET_REGS = 2048,   /* ... of all of a "g" packet, at most */
     AX_TARGET_BREAKPOINTS = 1024,
     AX_TARGET_CONDITIONS = 65536, /* bytes of all conditions of a breakpoint */
 };
@@ -52,6 +53,7 @@ struct ax_target_stop {
     unsigned vcpu; /* whose stop it is */
     enum ax_target_type type;
     enum ax_vm_cause cause;
+    bool far; /* BREAK: the pc register is not the linear address (its CS) */
     uint64_t addr;
     /* Those of the target's gdb operations, valid where expedited_count says
      * so: it may be 0. */

@@ -2,7 +2,7 @@
  * vm_debug.h - what a debugger needs of a VM beyond its operations: to hear of
  * exits and ends before the VM acts on them, to let vCPUs go one by one.
  *
- * Loop thread, unless a function says otherwise. For debug/target.c alone.
+ * Loop thread, unless a function says otherwise. For debug/target*.c alone.
  */
 #ifndef AX_VMM_VM_DEBUG_H
 #define AX_VMM_VM_DEBUG_H
@@ -31,18 +31,22 @@ struct ax_vm_hooks {
     void (*changed)(void *ctx);
 };
 
-/* No vCPU may be running: the VM is Suspended, or has no threads. hooks is
- * borrowed; NULL: none. */
-void ax_vm_hook(struct ax_vm *vm, const struct ax_vm_hooks *hooks, void *ctx);
+/*
+ * hooks is borrowed; NULL: none. Running vCPUs are held meanwhile: when this
+ * returns none is inside an old hook. 0; -ETIMEDOUT: one did not come, and
+ * nothing has changed.
+ */
+int ax_vm_hook(struct ax_vm *vm, const struct ax_vm_hooks *hooks, void *ctx);
 
 /* Any thread: asks every vCPU to hold, and waits for none. */
 void ax_vm_pause_all(struct ax_vm *vm);
 
 /*
- * Every vCPU holds, whatever they were let go for. Unless quietly, the VM is
- * Suspended then; guest time goes on until ax_vm_stop_time, because it may be
- * for microseconds. -EPERM: it is neither Running nor Suspended; or as
- * ax_vm_suspend.
+ * Every vCPU holds, whatever they were let go for. Unless quietly, a VM that is
+ * Running is Suspended then; guest time goes on until ax_vm_stop_time, because
+ * it may be for microseconds. A guest that was asked to power off can be halted
+ * as well, and stays in Stopping. -EPERM: no vCPU runs or holds (for long); or
+ * as ax_vm_suspend.
  */
 int ax_vm_halt(struct ax_vm *vm, bool quietly);
 
@@ -50,10 +54,10 @@ int ax_vm_halt(struct ax_vm *vm, bool quietly);
 void ax_vm_stop_time(struct ax_vm *vm);
 
 /*
- * Lets vCPU i go where run[i]; all of them hold. Unless quietly, the VM is
- * Running then; else it is as it was, for as long as a single step may take,
- * and cannot be dumped. -EPERM: it is neither Running nor Suspended; -EBUSY: it
- * is being dumped.
+ * Lets vCPU i go where run[i]; all of them hold. Unless quietly, a VM that is
+ * Suspended is Running then; else it is as it was, for as long as a single step
+ * may take, and cannot be dumped. -EPERM as ax_vm_halt; -EBUSY: it is being
+ * dumped.
  */
 int ax_vm_let_go(struct ax_vm *vm, const bool run[AX_CPUS_MAX], bool quietly);
 
@@ -63,8 +67,8 @@ void ax_vm_end_now(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code);
 /* While on, what would make the VM run is refused to all others. */
 void ax_vm_claim(struct ax_vm *vm, bool on);
 
-/* The next start may be long past: has the VM threads? */
-bool ax_vm_has_started(const struct ax_vm *vm);
+/* Is there anything to halt, or kept as it was? */
+bool ax_vm_has_started(struct ax_vm *vm);
 
 const struct ax_backend_ops *ax_vm_ops(const struct ax_vm *vm);
 

@@ -1,6 +1,7 @@
 /*
- * vm_parts.h - what vm.c (life and operations) and vm_build.c (construction and
- * wiring) share. Private to them.
+ * vm_parts.h - what vm.c (life), vm_ops.c (operations), vm_build.c
+ * (construction and wiring) and vm_debug.c (for a debugger) share. Private to
+ * them.
  */
 #ifndef AX_VMM_VM_PARTS_H
 #define AX_VMM_VM_PARTS_H
@@ -63,10 +64,27 @@ struct ax_vm {
     bool cancelled;
 };
 
+/* ---- vm.c ---- */
+
 void ax_vm_set_state(struct ax_vm *vm, enum ax_vm_state state);
 
 /* From now on an end that was requested is part of the VM's state. */
 void ax_vm_notice_end(struct ax_vm *vm);
+
+/* Started by somebody, and not by a policy: its time begins. 0 or -errno; a
+ * launch that fails has requested the VM's end. */
+int ax_vm_start_from(struct ax_vm *vm, enum ax_vm_state from);
+
+/*
+ * Any thread: the VM shall end for this cause. The first cause wins. Stops
+ * every vCPU, or has it hold where that is the policy; waits for none.
+ */
+void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code);
+
+/* ---- vm_ops.c ---- */
+
+/* Whoever has pinned it has to let it go at once. */
+void ax_vm_cancel_pin(struct ax_vm *vm);
 
 /* Asks every vCPU to hold and waits for them: 0 or -ETIMEDOUT, logged; the VM
  * then runs on. */
@@ -76,11 +94,7 @@ int ax_vm_hold_all(struct ax_vm *vm);
 void ax_vm_time_stop(struct ax_vm *vm);
 void ax_vm_time_go(struct ax_vm *vm);
 
-/*
- * Any thread: the VM shall end for this cause. The first cause wins. Stops
- * every vCPU, or has it hold where that is the policy; waits for none.
- */
-void ax_vm_request_end(struct ax_vm *vm, enum ax_vm_cause cause, uint64_t code);
+/* ---- vm_build.c ---- */
 
 /* Takes all steps of a start. -errno of the first that fails, *blame for it. */
 int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame);

@@ -6,6 +6,7 @@
 #include "arch/x86_64/machine.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/regs.h"
+#include "debug/target.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -224,7 +225,7 @@ Test(gdb_x86, description_and_numbers_agree)
     for (unsigned i = 0; i < 2; i++) {
         const struct ax_gdb_ops *gdb = flavour(i);
         const char *at = gdb->description, *avx = strstr(at, ".i386.avx\"");
-        unsigned reg = 0, general = 0;
+        unsigned reg = 0, general = 0, bytes = 0;
 
         cr_assert_not_null(avx);
         for (; (at = strstr(at, "<reg ")); at++, reg++) {
@@ -236,7 +237,9 @@ Test(gdb_x86, description_and_numbers_agree)
             cr_assert_eq(gdb->reg_size(reg), attribute(at, "bitsize") / 8);
             cr_assert_leq(gdb->reg_size(reg), REG_BYTES);
             general += at < avx;
+            bytes += at < avx ? gdb->reg_size(reg) : 0;
         }
+        cr_assert_leq(bytes, AX_TARGET_REGS);
         cr_assert_eq(reg, gdb->reg_count);
         cr_assert_eq(general, gdb->general_count);
         cr_assert_eq(gdb->reg_size(reg), 0);

@@ -5,6 +5,7 @@
 #include "fake/debugger.h"
 
 #include "arch/x86_64/regs.h"
+#include "memory/memory.h"
 #include "vcpu/vcpu.h"
 
 #include <criterion/criterion.h>
@@ -311,7 +312,7 @@ Test(session, software_breakpoints_hit_and_leave_no_trace)
     snprintf(before, sizeof(before), "%s",
              ax_debugger_ask(&d, "m%zx,4", STEP(2)));
     cr_assert_str_eq(ax_debugger_ask(&d, "Z0,%zx,1", STEP(2)), "OK");
-    for (int round = 1; round < 4; round++) {
+    for (unsigned round = 1; round < 4; round++) {
         expect_begins("vCont;c", "T05thread:1;swbreak:;");
         cr_assert_eq(reg(GDB_RIP), STEP(2));
         cr_assert_eq(reg(GDB_RBX), round);
@@ -461,6 +462,58 @@ Test(session, the_guests_own_breakpoints_are_its_own)
     expect_begins("vCont;c", "T05thread:1;swbreak:;");
     cr_assert_eq(reg(GDB_RIP), STEP(2));
     cr_assert_eq(reg(GDB_RBX), 1);
+    end();
+}
+
+static bool is_guests(uint64_t gpa, size_t size, const void *bytes)
+{
+    const void *at = ax_memory_at(ax_vm_memory(d.vm), gpa, size, AX_PROT_READ);
+
+    return at && !memcmp(at, bytes, size);
+}
+
+/* Asked to power off, it runs on, and is debugged on. */
+Test(session, a_guest_that_powers_off_hits_breakpoints)
+{
+    static const struct ax_fake_step listens[] = {
+        {.exit = {.kind = AX_EXIT_IO_WRITE,
+                  .access = {0x602, 0x0100, 2, true, AX_SPACE_PORT}}},
+        ADD(RBX, 1),
+        OUT(0x80, 1),
+        GOTO(1)};
+
+    begin_waiting(PROGRAM(listens), 1);
+    for (int i = 0; i < 3; i++)
+        expect_begins("vCont;s:1", "T05");
+    ax_debugger_send(&d, "vCont;c");
+    cr_assert_not(ax_vm_stop(d.vm, AX_VM_PATIENCE));
+    cr_assert_eq(ax_vm_state(d.vm), AX_VM_STOPPING);
+    ax_debugger_raw(&d, "\x03", 1);
+    cr_assert(begins(ax_debugger_wait(&d), "T02"));
+    cr_assert_str_eq(ax_debugger_ask(&d, "Z0,%zx,1", STEP(1)), "OK");
+    expect_begins("vCont;c", "T05thread:1;swbreak:;");
+    ax_debugger_send(&d, "vCont;c");
+    ax_debugger_disconnect(&d);
+    cr_assert(is_guests(STEP(1), sizeof(listens[1]), &listens[1]));
+    cr_assert_eq(ax_vm_state(d.vm), AX_VM_STOPPING);
+    end();
+}
+
+Test(session, what_is_kept_has_none_of_our_breakpoints)
+{
+    ax_debugger_create(&d, &ax_fake, 1, PROGRAM(crashes),
+                       "on_crash = \"keep\"");
+    ax_target_wait(d.target);
+    cr_assert_not(ax_vm_start(d.vm));
+    ax_debugger_connect(&d);
+    expect("!", "OK");
+    expect("Z0,8000,1", "OK");
+    expect("vCont;c", "X06");
+    cr_assert(ax_vm_kept(d.vm));
+    cr_assert(is_guests(0x8000, 1, "\0"));
+    expect_begins("vAttach;1", "T06");
+    cr_assert_eq(reg(GDB_RBX), 1);
+    expect_begins("vCont;c", "E.");
     end();
 }
 

@@ -32,11 +32,11 @@ enum {
 };
 
 /* A component that is in its initial state reads as that. */
-void ax_x86_fpu_get(const struct ax_x86_xsave *area, unsigned reg,
+void ax_x86_fpu_get(const struct ax_x86_xsave *from, unsigned reg,
                     uint8_t *buf);
 
 /* -EINVAL: the register has no such value. */
-int ax_x86_fpu_set(struct ax_x86_xsave *area, unsigned reg, const uint8_t *buf);
+int ax_x86_fpu_set(struct ax_x86_xsave *to, unsigned reg, const uint8_t *buf);
 
 /* The full tag word of an FXSAVE image. */
 uint16_t ax_x86_fpu_tags(const uint8_t legacy[512]);

@@ -1,6 +1,7 @@
 /*
  * kvm.c - what KVM has on x86_64 only: irqchips, CPUID, guest time, and the
- * exits of this CPU. Its registers are in kvm_regs.c, debugging in kvm_debug.c.
+ * exits of this CPU. Its registers are in kvm_regs.c, debugging in
+ * kvm_debug*.c.
  */
 #include "arch/x86_64/kvm_arch.h"
 

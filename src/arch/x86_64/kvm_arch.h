@@ -116,4 +116,44 @@ void ax_kvm_debug_leave(struct ax_engine_vcpu *vcpu, int err);
 /* As ax_kvm_arch_exit. */
 bool ax_kvm_debug_exit(struct ax_engine_vcpu *vcpu, struct ax_exit *ex);
 
+static inline struct ax_kvm_debug *ax_kvm_debug_of(struct ax_engine_vcpu *vcpu)
+{
+    struct arch_vcpu *arch = vcpu->arch;
+
+    return &arch->debug;
+}
+
+/* ---- kvm_debug_insn.c; REGS and SREGS are valid ---- */
+
+uint64_t ax_kvm_linear_pc(const struct arch_vcpu *arch);
+
+/* Notes an instruction that is about to be stepped if flags pass through it. */
+void ax_kvm_insn_look(struct ax_engine_vcpu *vcpu);
+
+/*
+ * The instruction was stepped. TF, which is ours, must not be in flags that it
+ * has stored; flags that it has loaded tell whether the guest steps itself.
+ */
+void ax_kvm_insn_done(struct ax_engine_vcpu *vcpu);
+
+/* ---- kvm_debug_points.c ---- */
+
+/* Can the CPU have it? */
+bool ax_kvm_point_valid(enum ax_debug_point_kind kind, unsigned size,
+                        uint64_t addr);
+
+bool ax_kvm_has_points(const struct ax_kvm_debug *d);
+
+/* What is wanted into free debug registers of next, and who owns which. 0 or
+ * -errno. */
+int ax_kvm_make_points(struct ax_engine_vcpu *vcpu,
+                       struct kvm_guest_debug *next);
+
+/*
+ * Of the registers that were hit: *points are ours, the rest, as far as it is
+ * enabled, is the guest's. emulated: KVM says so, and not the CPU.
+ */
+uint64_t ax_kvm_sort_hits(struct ax_engine_vcpu *vcpu, uint64_t hits,
+                          bool emulated, unsigned *points);
+
 #endif

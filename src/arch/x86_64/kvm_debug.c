@@ -9,7 +9,6 @@
  */
 #include "arch/x86_64/kvm_arch.h"
 
-#include "arch/x86_64/paging.h"
 #include "log.h"
 
 #include <errno.h>
@@ -18,286 +17,22 @@
 enum {
     VECTOR_BP = 3,
     BREAKPOINT = 0xcc,
-    PAGE_BYTES = 4096,
     /* DR6 */
     DR6_HITS = 0xf,
     DR6_BD = 0x2000,
     DR6_BS = 0x4000,
     DR6_BT = 0x8000,
-    /* DR7 */
-    DR7_EXACT = 0x300,
-    DR7_ONES = 0x400,
-    DR7_GD = 0x2000,
-    /* instructions */
-    OP_PUSHF = 0x9c,
-    OP_POPF = 0x9d,
-    OP_IRET = 0xcf,
 };
-
-static struct ax_kvm_debug *debug_of(struct ax_engine_vcpu *vcpu)
-{
-    struct arch_vcpu *arch = vcpu->arch;
-
-    return &arch->debug;
-}
 
 static bool debug_steps(const struct ax_kvm_debug *d)
 {
     return d->told.control & KVM_GUESTDBG_SINGLESTEP;
 }
 
-/* ---- guest code and its stack; REGS and SREGS are valid ---- */
-
-static bool code_is_64(const struct arch_vcpu *arch)
-{
-    return arch->sregs.efer & AX_X86_EFER_LMA && arch->sregs.cs.l;
-}
-
-static uint64_t linear_pc(const struct arch_vcpu *arch)
-{
-    return code_is_64(arch) ? arch->regs.rip
-                            : (uint32_t)(arch->sregs.cs.base + arch->regs.rip);
-}
-
-static uint64_t linear_stack(const struct arch_vcpu *arch, unsigned off)
-{
-    uint64_t sp = arch->regs.rsp + off;
-
-    if (code_is_64(arch))
-        return sp;
-    sp &= arch->sregs.ss.db ? UINT32_MAX : UINT16_MAX;
-    return (uint32_t)(arch->sregs.ss.base + sp);
-}
-
-static void *guest_at(struct ax_engine_vcpu *vcpu, uint64_t linear,
-                      unsigned len, unsigned prot)
-{
-    const struct arch_vcpu *arch = vcpu->arch;
-    const struct ax_x86_paging paging = {
-        .cr0 = arch->sregs.cr0,
-        .cr3 = arch->sregs.cr3,
-        .cr4 = arch->sregs.cr4,
-        .efer = arch->sregs.efer,
-    };
-    ax_gpa gpa;
-
-    if (!ax_x86_translate(&vcpu->vm->mem, &paging, linear, &gpa, NULL))
-        return NULL;
-    return ax_memory_at(&vcpu->vm->mem, gpa, len, prot);
-}
-
-/* Reads at most len bytes; returns how many there are in a row. */
-static unsigned guest_read(struct ax_engine_vcpu *vcpu, uint64_t linear,
-                           void *buf, unsigned len)
-{
-    unsigned done = 0;
-
-    while (done < len) {
-        unsigned left = PAGE_BYTES - (unsigned)((linear + done) % PAGE_BYTES);
-        unsigned n = len - done < left ? len - done : left;
-        const void *from = guest_at(vcpu, linear + done, n, AX_PROT_READ);
-
-        if (!from)
-            break;
-        memcpy((uint8_t *)buf + done, from, n);
-        done += n;
-    }
-    return done;
-}
-
-/* The length of the prefixes, and the size of an operand after them. */
-static unsigned insn_prefixes(const uint8_t *code, unsigned count, bool is_64,
-                              unsigned *size)
-{
-    static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
-                                       0x66, 0x67, 0xf0, 0xf2, 0xf3};
-    unsigned i;
-
-    for (i = 0; i < count; i++) {
-        if (is_64 && (code[i] & 0xf0) == 0x40) { /* REX: the last one */
-            *size = code[i] & 8 ? 8 : *size;
-            return i + 1;
-        }
-        if (!memchr(prefixes, code[i], sizeof(prefixes)))
-            break;
-        if (code[i] == 0x66)
-            *size = *size == 2 ? 4 : 2;
-    }
-    return i;
-}
-
-static uint64_t stack_read(struct ax_engine_vcpu *vcpu, unsigned off,
-                           unsigned size)
-{
-    uint64_t val = 0;
-
-    guest_read(vcpu, linear_stack(vcpu->arch, off), &val, size);
-    return val;
-}
-
-/* Notes an instruction that is about to be stepped if flags pass through it. */
-static void insn_look(struct ax_engine_vcpu *vcpu)
-{
-    const struct arch_vcpu *arch = vcpu->arch;
-    struct ax_kvm_flags_insn *insn = &debug_of(vcpu)->insn;
-    const bool is_64 = code_is_64(arch);
-    uint8_t code[AX_EXIT_BYTES];
-    unsigned count = guest_read(vcpu, linear_pc(arch), code, sizeof(code));
-    unsigned size = is_64 || arch->sregs.cs.db ? 4 : 2;
-    unsigned at = insn_prefixes(code, count, is_64, &size);
-
-    *insn = (struct ax_kvm_flags_insn){.kind = AX_KVM_INSN_OTHER};
-    if (at >= count)
-        return;
-    if (is_64 && size == 4 && code[at] != OP_IRET)
-        size = 8; /* PUSHF and POPF have no smaller one but 2 */
-    insn->next = arch->regs.rip + at + 1;
-    switch (code[at]) {
-    case OP_PUSHF:
-        insn->kind = AX_KVM_INSN_STORES;
-        break;
-    case OP_POPF:
-        insn->kind = AX_KVM_INSN_LOADS;
-        insn->image = stack_read(vcpu, 0, size);
-        break;
-    case OP_IRET:
-        insn->kind = AX_KVM_INSN_LOADS;
-        insn->next = stack_read(vcpu, 0, size);
-        insn->image = stack_read(vcpu, 2 * size, size);
-        break;
-    default:
-        break;
-    }
-}
-
-/*
- * The instruction was stepped. TF, which is ours, must not be in flags that it
- * has stored; flags that it has loaded tell whether the guest steps itself.
- */
-static void insn_done(struct ax_engine_vcpu *vcpu)
-{
-    struct ax_kvm_debug *d = debug_of(vcpu);
-    struct arch_vcpu *arch = vcpu->arch;
-    uint8_t *image;
-
-    if (d->insn.kind == AX_KVM_INSN_OTHER || arch->regs.rip != d->insn.next)
-        return;
-    if (d->insn.kind == AX_KVM_INSN_LOADS) {
-        arch->regs.rflags &= ~(uint64_t)AX_KVM_TF;
-        arch->regs.rflags |= d->insn.image & AX_KVM_TF;
-    } else if (!d->own_tf) {
-        image = guest_at(vcpu, linear_stack(arch, 1), 1, AX_PROT_WRITE);
-        if (image)
-            *image &= (uint8_t) ~(AX_KVM_TF >> 8);
-    }
-}
-
-/* ---- points in debug registers ---- */
-
-static bool point_valid(enum ax_debug_point_kind kind, unsigned size,
-                        uint64_t addr)
-{
-    switch (kind) {
-    case AX_POINT_NONE:
-        return true;
-    case AX_POINT_EXEC:
-        return size == 1;
-    case AX_POINT_WRITE:
-    case AX_POINT_ACCESS:
-        return (size == 1 || size == 2 || size == 4 || size == 8) &&
-               !(addr % size);
-    default:
-        return false;
-    }
-}
-
-static uint64_t dr7_of(unsigned reg, enum ax_debug_point_kind kind,
-                       unsigned size)
-{
-    static const uint64_t types[] = {
-        [AX_POINT_EXEC] = 0, [AX_POINT_WRITE] = 1, [AX_POINT_ACCESS] = 3};
-    static const uint64_t lens[] = {[1] = 0, [2] = 1, [4] = 3, [8] = 2};
-
-    return 2ULL << 2 * reg | (types[kind] | lens[size] << 2) << (16 + 4 * reg);
-}
-
-static bool dr7_enables(uint64_t dr7, unsigned reg)
-{
-    return dr7 >> 2 * reg & 3;
-}
-
-static bool dr7_executes(uint64_t dr7, unsigned reg)
-{
-    return !(dr7 >> (16 + 4 * reg) & 3);
-}
-
-/* A free debug register, or one of the guest's. */
-static unsigned dr_take(const int *owner)
-{
-    for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++) {
-        if (owner[reg] == AX_KVM_DR_FREE)
-            return reg;
-    }
-    for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++) {
-        if (owner[reg] == AX_KVM_DR_GUEST)
-            return reg;
-    }
-    return 0; /* not reached: there are as many as points */
-}
-
-static bool debug_has_points(const struct ax_kvm_debug *d)
-{
-    for (unsigned i = 0; i < AX_DEBUG_POINTS; i++) {
-        if (d->want.points[i].kind)
-            return true;
-    }
-    return false;
-}
-
-/*
- * The guest's own stay where they are, so that DR6 tells what it expects. They
- * are looked at when ours change: KVM does not tell when the guest sets them.
- */
-static int debug_make_points(struct ax_engine_vcpu *vcpu,
-                             struct kvm_guest_debug *next)
-{
-    const struct arch_vcpu *arch = vcpu->arch;
-    struct ax_kvm_debug *d = debug_of(vcpu);
-    int err = ax_kvm_group_fill(vcpu, AX_KVM_DEBUGREGS);
-    uint64_t own = arch->debugregs.dr7, dr7;
-
-    if (err)
-        return err;
-    dr7 = DR7_ONES | (own & (DR7_EXACT | DR7_GD));
-    for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++)
-        d->owner[reg] = dr7_enables(own, reg) &&
-                                !(d->guest_exec_left && dr7_executes(own, reg))
-                            ? AX_KVM_DR_GUEST
-                            : AX_KVM_DR_FREE;
-    for (unsigned i = 0; i < AX_DEBUG_POINTS; i++) {
-        unsigned reg;
-
-        if (!d->want.points[i].kind)
-            continue;
-        reg = dr_take(d->owner);
-        d->owner[reg] = (int)i;
-        next->arch.debugreg[reg] = d->want.points[i].addr;
-        dr7 |= dr7_of(reg, d->want.points[i].kind, d->want.points[i].size);
-    }
-    for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++) {
-        if (d->owner[reg] != AX_KVM_DR_GUEST)
-            continue;
-        next->arch.debugreg[reg] = arch->debugregs.db[reg];
-        dr7 |= own & (3ULL << 2 * reg | 0xfULL << (16 + 4 * reg));
-    }
-    next->arch.debugreg[7] = dr7;
-    return 0;
-}
-
 /* What KVM is to be told of want. */
 static int debug_make(struct ax_engine_vcpu *vcpu, struct kvm_guest_debug *next)
 {
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
 
     memset(next, 0, sizeof(*next));
     for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++)
@@ -307,12 +42,12 @@ static int debug_make(struct ax_engine_vcpu *vcpu, struct kvm_guest_debug *next)
                          (d->block_irq ? KVM_GUESTDBG_BLOCKIRQ : 0U);
     if (d->want.soft)
         next->control |= KVM_GUESTDBG_USE_SW_BP;
-    if (debug_has_points(d))
+    if (ax_kvm_has_points(d))
         next->control |= KVM_GUESTDBG_USE_HW_BP;
     if (next->control)
         next->control |= KVM_GUESTDBG_ENABLE;
     return next->control & KVM_GUESTDBG_USE_HW_BP
-               ? debug_make_points(vcpu, next)
+               ? ax_kvm_make_points(vcpu, next)
                : 0;
 }
 
@@ -327,7 +62,7 @@ static int debug_tell(struct ax_engine_vcpu *vcpu,
     ask.control |= inject;
     err = ax_kvm_ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, (uintptr_t)&ask);
     if (!err)
-        debug_of(vcpu)->told = *next;
+        ax_kvm_debug_of(vcpu)->told = *next;
     return err;
 }
 
@@ -346,7 +81,7 @@ static int step_look(struct ax_engine_vcpu *vcpu)
 
 static int step_begin(struct ax_engine_vcpu *vcpu)
 {
-    if (debug_of(vcpu)->sync)
+    if (ax_kvm_debug_of(vcpu)->sync)
         vcpu->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
     return step_look(vcpu); /* while KVM still shows TF */
 }
@@ -412,7 +147,7 @@ static int debug_change(struct ax_engine_vcpu *vcpu,
                         const struct kvm_guest_debug *next, unsigned inject,
                         bool always)
 {
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
     int err = 0;
 
     if (inject)
@@ -430,7 +165,7 @@ static int debug_change(struct ax_engine_vcpu *vcpu,
 static int debug_turn(struct ax_engine_vcpu *vcpu, bool *steps,
                       struct kvm_guest_debug *next)
 {
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
     const bool did = debug_steps(d);
     int err = 0;
 
@@ -478,14 +213,14 @@ static int debug_prepare(struct ax_engine_vcpu *vcpu)
                            steps && !d->sync && !d->completing);
     if (!err && steps && !d->completing) {
         d->step_from = arch->regs.rip;
-        insn_look(vcpu);
+        ax_kvm_insn_look(vcpu);
     }
     return err;
 }
 
 int ax_kvm_debug_enter(struct ax_engine_vcpu *vcpu)
 {
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
     int err;
 
     vcpu->run->kvm_dirty_regs = 0;
@@ -545,60 +280,25 @@ static void debug_report(struct ax_exit *ex, unsigned what, unsigned points,
 /* The one instruction has been executed; returns what the guest is owed. */
 static uint64_t step_done(struct ax_engine_vcpu *vcpu)
 {
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
     uint64_t owed = d->own_tf ? DR6_BS : 0;
 
     if (!ax_kvm_group_fill(vcpu, AX_KVM_REGS) &&
         !ax_kvm_group_fill(vcpu, AX_KVM_SREGS))
-        insn_done(vcpu);
+        ax_kvm_insn_done(vcpu);
     return owed;
-}
-
-/*
- * Of the registers that were hit: *points are ours, the rest, as far as it is
- * enabled, is the guest's.
- */
-static uint64_t sort_hits(struct ax_engine_vcpu *vcpu, uint64_t hits,
-                          bool emulated, unsigned *points)
-{
-    const struct arch_vcpu *arch = vcpu->arch;
-    struct ax_kvm_debug *d = debug_of(vcpu);
-    uint64_t theirs = 0;
-
-    if (hits && ax_kvm_group_fill(vcpu, AX_KVM_DEBUGREGS))
-        return 0;
-    for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++) {
-        if (!(hits >> reg & 1))
-            continue;
-        if (d->owner[reg] >= 0) {
-            *points |= 1U << d->owner[reg];
-        } else if (dr7_enables(arch->debugregs.dr7, reg)) {
-            bool executes = dr7_executes(arch->debugregs.dr7, reg);
-
-            /*
-             * KVM's emulator looks at the guest's own by itself, and here it
-             * does not mind RF, which would hold the guest there for ever.
-             */
-            if (emulated && executes)
-                d->guest_exec_left = d->stale = true;
-            else
-                theirs |= 1ULL << reg;
-            d->inject_rf |= executes;
-        }
-    }
-    return theirs;
 }
 
 static void exit_trap(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     const struct kvm_debug_exit_arch *exit = &vcpu->run->debug.arch;
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
     const uint64_t dr6 = exit->dr6, pc = exit->pc;
     unsigned what = 0, points = 0;
 
     d->inject_rf = false;
     d->inject_db |= dr6 & (DR6_BD | DR6_BT);
-    d->inject_db |= sort_hits(vcpu, dr6 & DR6_HITS, !exit->dr7, &points);
+    d->inject_db |= ax_kvm_sort_hits(vcpu, dr6 & DR6_HITS, !exit->dr7, &points);
     if (points)
         what |= AX_DEBUG_HARD;
     if (dr6 & DR6_BS && debug_steps(d)) {
@@ -623,21 +323,21 @@ static bool failed_on_breakpoint(const struct kvm_run *run)
 
 static bool exit_failed(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
 
     if (!d->want.soft || !failed_on_breakpoint(vcpu->run) ||
         ax_kvm_group_fill(vcpu, AX_KVM_REGS) ||
         ax_kvm_group_fill(vcpu, AX_KVM_SREGS))
         return false;
     d->soft = AX_KVM_SOFT_FAILED;
-    debug_report(ex, AX_DEBUG_SOFT, 0, linear_pc(vcpu->arch));
+    debug_report(ex, AX_DEBUG_SOFT, 0, ax_kvm_linear_pc(vcpu->arch));
     return true;
 }
 
 bool ax_kvm_debug_exit(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     const struct kvm_run *run = vcpu->run;
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
 
     if (!d->on)
         return false;
@@ -655,13 +355,13 @@ bool ax_kvm_debug_exit(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 void ax_kvm_arch_interrupted(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     const struct arch_vcpu *arch = vcpu->arch;
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
 
     if (!d->on || !d->completing || ax_kvm_group_fill(vcpu, AX_KVM_REGS) ||
         ax_kvm_group_fill(vcpu, AX_KVM_SREGS) || arch->regs.rip == d->step_from)
         return;
     d->inject_db |= step_done(vcpu);
-    debug_report(ex, AX_DEBUG_STEP, 0, linear_pc(arch));
+    debug_report(ex, AX_DEBUG_STEP, 0, ax_kvm_linear_pc(arch));
 }
 
 /* ---- the contract ---- */
@@ -669,7 +369,7 @@ void ax_kvm_arch_interrupted(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 static void debug_ask_caps(struct ax_engine_vcpu *vcpu)
 {
     const int needs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
 
     if (d->asked_caps)
         return;
@@ -682,14 +382,14 @@ static void debug_ask_caps(struct ax_engine_vcpu *vcpu)
 int ax_kvm_arch_vcpu_debug(struct ax_engine_vcpu *vcpu,
                            const struct ax_debug *debug)
 {
-    struct ax_kvm_debug *d = debug_of(vcpu);
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
 
     for (unsigned i = 0; i < AX_DEBUG_POINTS; i++) {
-        if (!point_valid(debug->points[i].kind, debug->points[i].size,
-                         debug->points[i].addr))
+        if (!ax_kvm_point_valid(debug->points[i].kind, debug->points[i].size,
+                                debug->points[i].addr))
             return -EINVAL;
     }
-    if (!memcmp(debug, &d->want, sizeof(*debug)))
+    if (ax_debug_equal(debug, &d->want))
         return 0;
     if (debug->step)
         debug_ask_caps(vcpu);

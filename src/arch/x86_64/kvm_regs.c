@@ -312,12 +312,12 @@ static uint64_t xcr0_get(const struct arch_vcpu *arch)
     return arch->xcrs.nr_xcrs ? arch->xcrs.xcrs[0].value : 0;
 }
 
-/* In a group that is valid. */
-static uint64_t reg_read(struct arch_vcpu *arch, unsigned reg)
+/* group is reg's, and valid. */
+static uint64_t reg_read(struct arch_vcpu *arch, unsigned group, unsigned reg)
 {
     uint64_t val = 0;
 
-    switch (reg_group(reg)) {
+    switch (group) {
     case AX_KVM_REGS:
         memcpy(&val, (char *)&arch->regs + regs_at[reg], sizeof(val));
         return val;
@@ -348,7 +348,7 @@ int ax_kvm_arch_reg_get(struct ax_engine_vcpu *vcpu, unsigned reg,
     if (!err)
         err = ax_kvm_group_fill(vcpu, group);
     if (!err)
-        *val = reg_read(vcpu->arch, reg);
+        *val = reg_read(vcpu->arch, group, reg);
     return err;
 }
 
@@ -429,7 +429,7 @@ int ax_kvm_arch_reg_set(struct ax_engine_vcpu *vcpu, unsigned reg, uint64_t val)
     if (group == AX_KVM_MP_STATE)
         return -EINVAL;
     /* All registers at once are mostly those that were read before. */
-    if (reg_read(arch, reg) == val && reg != AX_X86_TSC)
+    if (reg_read(arch, group, reg) == val && reg != AX_X86_TSC)
         return group == AX_KVM_MSR_GROUP &&
                        arch->absent_msrs >> (reg - AX_X86_TSC) & 1
                    ? -EINVAL

@@ -30,8 +30,8 @@ enum { AX_X86_LEVELS = 5 };
 /* An entry on the way to an address. */
 struct ax_x86_step {
     unsigned level; /* of its table: 0 has those of 4 KiB pages */
+    bool there;     /* it lies in guest memory */
     ax_gpa gpa;
-    bool there; /* it lies in guest memory */
     uint64_t entry;
 };
 
