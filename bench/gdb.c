@@ -42,7 +42,7 @@ enum {
     ACCESS_NS = 300000000,
 };
 
-static const uint8_t spin[] = {0xeb, 0xfe}; /* jmp . */
+static const uint8_t spin[] = {0x40, 0xeb, 0xfd}; /* inc ax; jmp back */
 /* mov dx, 0x80; out dx, al; jmp back to the out */
 static const uint8_t flood[] = {0xba, 0x80, 0x00, 0xee, 0xeb, 0xfd};
 

@@ -17,18 +17,17 @@ enum { WORDS = 5 };
 /* What is tried in turn; the first knows guests of any architecture. */
 static const char *const names[] = {"gdb-multiarch", "gdb"};
 
-/* Starts name as it is told to: does not return, or -errno; *pid: the child. */
-typedef int start(const struct client *client, const char *name,
-                  char *const *words, pid_t *pid);
+/* Starts words[0] with words: does not return, or -errno; *pid: the child. */
+typedef int start(const struct client *client, char *const *words, pid_t *pid);
 
 /* ---- in our place ---- */
 
-static int start_instead(const struct client *client, const char *name,
-                         char *const *words, pid_t *pid)
+static int start_instead(const struct client *client, char *const *words,
+                         pid_t *pid)
 {
     fflush(stdout);
     signal(SIGPIPE, SIG_DFL);
-    execvp(name, words);
+    execvp(words[0], words);
     signal(SIGPIPE, SIG_IGN);
     return -errno;
 }
@@ -36,8 +35,8 @@ static int start_instead(const struct client *client, const char *name,
 /* ---- as a child of the shell ---- */
 
 /* Signals are as in any program; a script's lines are no input. */
-static int start_child(const struct client *client, const char *name,
-                       char *const *words, pid_t *pid)
+static int start_child(const struct client *client, char *const *words,
+                       pid_t *pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
@@ -58,7 +57,7 @@ static int start_child(const struct client *client, const char *name,
     if (client->input < 0)
         posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null",
                                          O_RDONLY, 0);
-    err = posix_spawnp(pid, name, &files, &attr, words, environ);
+    err = posix_spawnp(pid, words[0], &files, &attr, words, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attr);
     return -err;
@@ -104,16 +103,20 @@ static int wait_child(pid_t pid)
 
 /* ---- which one ---- */
 
-static int start_any(const struct client *client, start *how,
-                     char *const *words, pid_t *pid)
+/* words[0] is to be set: a wrapper may go by the name that it is called by, as
+ * rustup's rust-gdb does. */
+static int start_any(const struct client *client, start *how, char **words,
+                     pid_t *pid)
 {
     const char *wanted = getenv("AXVM_GDB");
+    const bool is_given = wanted && *wanted;
     int err = -ENOENT;
 
-    if (wanted && *wanted)
-        return how(client, wanted, words, pid);
-    for (size_t i = 0; i < AX_ARRAY_LEN(names) && err == -ENOENT; i++)
-        err = how(client, names[i], words, pid);
+    for (size_t i = 0; i < AX_ARRAY_LEN(names) && err == -ENOENT; i++) {
+        words[0] = strdup(is_given ? wanted : names[i]);
+        err = words[0] ? how(client, words, pid) : -ENOMEM;
+        free(words[0]);
+    }
     return err;
 }
 
@@ -137,8 +140,8 @@ static void say_failed(const struct client *client, const char *what,
 int gdb_run(const struct client *client, const char *what, const char *program,
             const char *address)
 {
-    char name[] = "gdb", option[] = "-ex", none[] = "";
-    char *words[WORDS + 1] = {name};
+    char option[] = "-ex", none[] = "";
+    char *words[WORDS + 1] = {NULL};
     char *command = NULL, *file = strdup(program ? program : none);
     unsigned count = 1;
     pid_t pid = 0;

@@ -343,6 +343,8 @@ void ax_gdb_destroy(struct ax_gdb *gdb)
 {
     if (!gdb)
         return;
+    if (gdb->peer) /* the process may end as soon as its last VM has */
+        ax_target_tell_end(gdb->target);
     if (gdb->peer && gdb->peer->out_end) {
         struct pollfd out = {.fd = gdb->peer->fd, .events = POLLOUT};
 

@@ -194,12 +194,13 @@ static int do_pc(struct ax_monitor *m, unsigned count, const char *const *words)
 static void list_views(struct ax_monitor *m)
 {
     const struct ax_gdb_ops *const *all = ax_vm_arch(ax_monitor_vm(m))->gdb;
+    const struct ax_gdb_ops *used = ax_target_ops(m->env.target);
 
     for (; all && *all; all++)
-        fprintf(m->out, "%c %s%s\n",
-                *all == ax_target_ops(m->env.target) ? '*' : ' ', (*all)->name,
-                *all == m->env.modes->ops ? " (from the next connection on)"
-                                          : "");
+        fprintf(m->out, "%c %s%s\n", *all == used ? '*' : ' ', (*all)->name,
+                *all == m->env.modes->ops && *all != used
+                    ? " (from the next connection on)"
+                    : "");
 }
 
 static int do_arch(struct ax_monitor *m, unsigned count,

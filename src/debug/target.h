@@ -90,6 +90,10 @@ int ax_target_create(struct ax_vm *vm, struct ax_target **out);
 /* Accepts NULL. Detaches. */
 void ax_target_destroy(struct ax_target *target);
 
+/* The VM or the loop is about to go: an end that the debugger has not been told
+ * of yet is told at once, as an exception from within. */
+void ax_target_tell_end(struct ax_target *target);
+
 /* Which events halt the VM, also while nobody is attached: AX_CATCH_*. */
 void ax_target_catch(struct ax_target *target, unsigned catches);
 unsigned ax_target_catches(struct ax_target *target);

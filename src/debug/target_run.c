@@ -299,6 +299,12 @@ static void target_look(struct ax_target *t)
     }
 }
 
+void ax_target_tell_end(struct ax_target *t)
+{
+    if (ax_vm_state(t->vm) == AX_VM_STOPPED)
+        target_look(t);
+}
+
 void ax_target_news(void *ctx)
 {
     struct ax_target *t = ctx;

@@ -48,7 +48,9 @@ live() {
     while read -r line; do
         case $line in
         reboot) reboot -f ;;
+        poweroff) poweroff -f ;;
         panic) echo c >/proc/sysrq-trigger ;;
+        hostname) echo "ax: hostname $(hostname)" ;;
         esac
     done </dev/console & # or it would read nothing, in the background
     while read -r uptime _ </proc/uptime; do

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# run.sh [--vtx] [--life] [--tap FILE] [--axvm FILE] CASE...: Debian's kernels.
+# run.sh [--vtx] [--life] [--debug] [--tap FILE] [--axvm FILE] [--guests DIR]
+#     CASE...: Debian's kernels.
 #
 # Boots the lab once and runs every CASE in it (see cases.sh), with a line for
 # each; the same as TAP in FILE. --vtx: on real VT-x, in Bochs, and slowly.
 # --life: the cases of life.sh instead, which control one guest with axvm.
+# --debug: those of debug.sh, or with --vtx of debug-vtx.sh, in which gdb has
+# guests; some are those that the build has in DIR.
 
 set -eu
 . "$(dirname "$0")/../../scripts/lib.sh"
 
-arch=x86_64 limit=60 tap='' script=cases.sh options=(--timeout 300)
+arch=x86_64 limit=60 tap='' script=cases.sh guests='' options=(--timeout 300)
 while [ $# -gt 0 ]; do
     case $1 in
     --help) help_text && exit ;;
@@ -18,6 +21,8 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --life) script=life.sh && shift ;;
+    --debug) script=debug.sh && shift ;;
+    --guests) guests=$2 && shift 2 ;;
     --tap) tap=$2 && shift 2 ;;
     --axvm) options+=(--axvm "$2") && shift 2 ;;
     -*) usage_error "unknown option '$1'" ;;
@@ -26,13 +31,18 @@ while [ $# -gt 0 ]; do
 done
 [ $# -gt 0 ] || usage_error "no case given"
 here=$top/tests/linux
+[ "$script $arch" != "debug.sh x86_64-vtx" ] || script=debug-vtx.sh
 [ -z "$tap" ] || rm -f "$tap"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/axvm-linux.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 143' INT TERM HUP
 for flavour in cloud generic; do
-    case "$script $*" in *" $flavour-"*) ;; *) continue ;; esac
+    case "$script $*" in
+    *" $flavour-"*) ;;
+    debug-vtx.sh*) [ $flavour = cloud ] || continue ;;
+    *) continue ;;
+    esac
     kernel=$("$top/scripts/lab-kernel.sh" "$flavour") || {
         status=$?
         printf '%s\n' "$kernel"
@@ -44,23 +54,45 @@ done
 "$here/make-initrd.sh" "$work/initrd"
 options+=(--file "$here/$script" --file "$work/initrd")
 
-# gdb is linked dynamically, and does not start without Python: take along its
-# libraries, and of Python as much as it looks for.
-if [ $script = life.sh ]; then
-    has gdb || skip "gdb, which opens the dump, is missing"
-    mkdir -p "$work/gdb/lib"
-    cp -L "$(command -v gdb)" "$work/gdb/gdb"
-    ldd "$work/gdb/gdb" | grep -o '/[^ ]*' | while IFS= read -r library; do
+# take PROGRAM: it is linked dynamically, so with its libraries, into gdb/.
+take() {
+    cp -L "$(command -v "$1")" "$work/gdb/$1"
+    ldd "$work/gdb/$1" | grep -o '/[^ ]*' | while IFS= read -r library; do
         cp -L "$library" "$work/gdb/lib/"
     done
+}
+
+# gdb does not start without Python: take along as much as it looks for.
+take_gdb() {
+    local python
+    has gdb || skip "gdb is missing"
+    mkdir -p "$work/gdb/lib"
+    take gdb
     options+=(--file "$work/gdb")
     python=$(find /usr/lib -maxdepth 1 -name 'python3.*' -print -quit)
-    if [ -n "$python" ]; then
-        mkdir "$work/python"
-        cp -r "$python"/{*.py,encodings,collections,importlib,re} "$work/python/"
-        options+=(--file "$work/python=$python")
-    fi
-fi
+    [ -n "$python" ] || return 0
+    mkdir "$work/python"
+    cp -r "$python"/{*.py,encodings,collections,importlib,re} "$work/python/"
+    options+=(--file "$work/python=$python")
+    [ ! -d /usr/share/gdb/python ] ||
+        options+=(--file /usr/share/gdb/python=/usr/share/gdb/python)
+}
+
+case $script in
+life.sh) take_gdb ;;
+debug*.sh)
+    take_gdb
+    has as || skip "binutils, which make symbols, are missing"
+    take as
+    take ld.bfd
+    options+=(--file "$here/gdb.sh")
+    for name in ${guests:+own-debug realmode triplefault}; do
+        for file in "$guests/$name".{toml,elf,bin}; do
+            [ ! -e "$file" ] || options+=(--file "$file")
+        done
+    done
+    ;;
+esac
 
 run_lab() {
     status=0

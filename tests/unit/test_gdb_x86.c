@@ -222,7 +222,9 @@ static unsigned attribute(const char *at, const char *name)
 /* The description and the table are of one making; this reads both apart. */
 Test(gdb_x86, description_and_numbers_agree)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    static const char *const names[] = {"x86-64", "i386", "i8086"};
+
+    for (unsigned i = 0; i < AX_ARRAY_LEN(names); i++) {
         const struct ax_gdb_ops *gdb = flavour(i);
         const char *at = gdb->description, *avx = strstr(at, ".i386.avx\"");
         unsigned reg = 0, general = 0, bytes = 0;
@@ -253,10 +255,12 @@ Test(gdb_x86, description_and_numbers_agree)
         cr_assert_eq(gdb->expedited[3], gdb->reg_count);
         cr_assert_eq(gdb->breakpoint_size, 1);
         cr_assert_eq(gdb->breakpoint[0], 0xcc);
+        cr_assert_str_eq(gdb->name, names[i]);
     }
-    cr_assert_str_eq(flavour(0)->name, "x86-64");
-    cr_assert_str_eq(flavour(1)->name, "i386");
-    cr_assert_null(flavour(2));
+    cr_assert_null(flavour(AX_ARRAY_LEN(names)));
+    /* By this gdb knows how wide instructions are. */
+    cr_assert_not_null(
+        strstr(flavour(2)->description, "<architecture>i8086</architecture>"));
 }
 
 /* A "g" packet as gdb has always had it, and what is added to that. */

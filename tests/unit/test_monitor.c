@@ -806,11 +806,14 @@ Test(monitor, arch_is_one_of_the_architectures)
 
     cr_assert_eq(run("arch"), 0);
     for (; all && *all; all++) {
-        target.ops = *all;
+        target.ops = NULL;
         snprintf(line, sizeof(line), "arch %s", (*all)->name);
         says_so(line, "from the next connection on");
         cr_assert_eq(modes.ops, *all);
-        snprintf(line, sizeof(line), "* %s (from the next", (*all)->name);
+        snprintf(line, sizeof(line), "  %s (from the next", (*all)->name);
+        says_so("arch", line);
+        target.ops = *all;
+        snprintf(line, sizeof(line), "* %s\n", (*all)->name);
         says_so("arch", line);
     }
     refuses("arch pdp11", "there is no 'pdp11'");

@@ -393,7 +393,7 @@ static int gdb_kaslr(const struct ax_memory *mem,
     return linux_slide(mem, &p, slide);
 }
 
-/* ---- the two flavours ---- */
+/* ---- the flavours ---- */
 
 /* What a flavour's functions are: its table, and no more. */
 #define GDB_FLAVOUR(bits)                                                      \
@@ -458,18 +458,14 @@ static const struct ax_gdb_ops gdb_64 = {
     GDB_COMMON,
 };
 
-static const struct ax_gdb_ops gdb_32 = {
-    .name = "i386",
-    .description = GDB_XML_32,
-    .reg_count = REG_32_COUNT,
-    .general_count = 0 GDB_GENERAL_32(REG_ONE),
-    .pc = REG_32_eip,
-    .expedited = expedited_32,
-    .reg_size = size_32,
-    .reg_name = name_32,
-    .reg_get = get_32,
-    .reg_set = set_32,
-    GDB_COMMON,
-};
+/* 32-bit registers; gdb takes the width of code from the architecture alone. */
+#define GDB_SHORT_FLAVOUR(arch)                                                \
+    .name = arch, .description = GDB_XML_32(arch), .reg_count = REG_32_COUNT,  \
+    .general_count = 0 GDB_GENERAL_32(REG_ONE), .pc = REG_32_eip,              \
+    .expedited = expedited_32, .reg_size = size_32, .reg_name = name_32,       \
+    .reg_get = get_32, .reg_set = set_32, GDB_COMMON
 
-const struct ax_gdb_ops *const ax_x86_gdb[] = {&gdb_64, &gdb_32, NULL};
+static const struct ax_gdb_ops gdb_32 = {GDB_SHORT_FLAVOUR("i386")};
+static const struct ax_gdb_ops gdb_16 = {GDB_SHORT_FLAVOUR("i8086")};
+
+const struct ax_gdb_ops *const ax_x86_gdb[] = {&gdb_64, &gdb_32, &gdb_16, NULL};

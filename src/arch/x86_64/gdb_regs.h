@@ -292,8 +292,8 @@
     GDB_XML_SYSTEM(GDB_SYSTEM_REGS(GDB_XML_REG, 64))                           \
     GDB_XML_END
 
-#define GDB_XML_32                                                             \
-    GDB_XML_HEAD("i386")                                                       \
+#define GDB_XML_32(arch)                                                       \
+    GDB_XML_HEAD(arch)                                                         \
     GDB_XML_CORE(GDB_CORE_32(GDB_XML_REG))                                     \
     GDB_XML_SSE(GDB_SSE_32(GDB_XML_REG))                                       \
     GDB_XML_SEGMENTS(GDB_SEGMENTS(GDB_XML_REG, 32))                            \

@@ -68,12 +68,15 @@ struct ax_kvm_debug {
     struct kvm_guest_debug told; /* as KVM has it */
     int owner[AX_DEBUG_POINTS];  /* of each debug register, as told */
     bool guest_exec_left;        /* KVM looks after the guest's own itself */
+    bool dr_pass; /* it is stepped over an access to a debug register */
     bool asked_caps, sync, block_irq;
 
-    bool own_tf;        /* the guest's own RFLAGS.TF, which KVM hides */
-    bool access;        /* the last exit waits for its answer */
-    bool completing;    /* the KVM_RUN under way only brings it */
-    uint64_t step_from; /* RIP at the beginning of the step */
+    bool own_tf;               /* the guest's own RFLAGS.TF, which KVM hides */
+    bool access;               /* the last exit waits for its answer */
+    bool completing;           /* the KVM_RUN under way only brings it */
+    struct kvm_regs step_from; /* at the beginning of the step, or its end */
+    bool step_ended;           /* there is none from this entry on */
+    unsigned step_again;       /* times that it was found not to be made */
     struct ax_kvm_flags_insn insn;
 
     enum ax_kvm_soft soft;
@@ -155,5 +158,9 @@ int ax_kvm_make_points(struct ax_engine_vcpu *vcpu,
  */
 uint64_t ax_kvm_sort_hits(struct ax_engine_vcpu *vcpu, uint64_t hits,
                           bool emulated, unsigned *points);
+
+/* An access to a debug register, not made yet: is it for the guest that it is
+ * guarded? Otherwise it is stepped over, and the guest's own are looked at. */
+bool ax_kvm_guarded(struct ax_engine_vcpu *vcpu);
 
 #endif

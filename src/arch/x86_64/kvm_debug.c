@@ -17,6 +17,7 @@
 enum {
     VECTOR_BP = 3,
     BREAKPOINT = 0xcc,
+    STEP_AGAIN = 8,
     /* DR6 */
     DR6_HITS = 0xf,
     DR6_BD = 0x2000,
@@ -37,7 +38,7 @@ static int debug_make(struct ax_engine_vcpu *vcpu, struct kvm_guest_debug *next)
     memset(next, 0, sizeof(*next));
     for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++)
         d->owner[reg] = AX_KVM_DR_FREE;
-    if (d->want.step)
+    if (d->want.step || d->dr_pass)
         next->control |= KVM_GUESTDBG_SINGLESTEP |
                          (d->block_irq ? KVM_GUESTDBG_BLOCKIRQ : 0U);
     if (d->want.soft)
@@ -98,6 +99,8 @@ static int step_end(struct ax_engine_vcpu *vcpu,
         return err;
     if (arch->regs.rflags & AX_KVM_TF)
         arch->dirty |= AX_KVM_REGS;
+    arch->debug.step_from = arch->regs;
+    arch->debug.step_ended = true;
     arch->debug.own_tf = arch->debug.access = false;
     vcpu->run->kvm_valid_regs = 0;
     return 0;
@@ -192,8 +195,10 @@ static int debug_prepare(struct ax_engine_vcpu *vcpu)
                       : d->inject_bp ? KVM_GUESTDBG_INJECT_BP
                                      : 0U;
     bool steps, again;
-    int err = debug_turn(vcpu, &steps, &next);
+    int err;
 
+    d->step_ended = false;
+    err = debug_turn(vcpu, &steps, &next);
     if (!err && d->inject_db)
         err = owe_db(vcpu);
     if (err)
@@ -212,7 +217,7 @@ static int debug_prepare(struct ax_engine_vcpu *vcpu)
         err = debug_change(vcpu, &next, inject,
                            steps && !d->sync && !d->completing);
     if (!err && steps && !d->completing) {
-        d->step_from = arch->regs.rip;
+        d->step_from = arch->regs;
         ax_kvm_insn_look(vcpu);
     }
     return err;
@@ -277,6 +282,36 @@ static void debug_report(struct ax_exit *ex, unsigned what, unsigned points,
     ex->debug.pc = pc;
 }
 
+/*
+ * Has a step changed anything? After a VM exit on an instruction that was to be
+ * stepped the CPU should know nothing of the step; but Bochs 2.7 keeps the trap
+ * and springs it at the next entry, before any instruction.
+ */
+static bool step_changed(struct ax_engine_vcpu *vcpu)
+{
+    const struct arch_vcpu *arch = vcpu->arch;
+    const struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
+    struct kvm_regs now;
+
+    if (ax_kvm_group_fill(vcpu, AX_KVM_REGS))
+        return true;
+    now = arch->regs;
+    now.rflags ^= (now.rflags ^ d->step_from.rflags) & AX_KVM_RF;
+    return memcmp(&now, &d->step_from, sizeof(now)) != 0;
+}
+
+/* Of an instruction that does change nothing, a jump to itself, it is believed
+ * if it comes again and again. */
+static bool step_made(struct ax_engine_vcpu *vcpu)
+{
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
+
+    if (!step_changed(vcpu) && d->step_again++ < STEP_AGAIN)
+        return false;
+    d->step_again = 0;
+    return true;
+}
+
 /* The one instruction has been executed; returns what the guest is owed. */
 static uint64_t step_done(struct ax_engine_vcpu *vcpu)
 {
@@ -289,6 +324,19 @@ static uint64_t step_done(struct ax_engine_vcpu *vcpu)
     return owed;
 }
 
+/* Returns what debug_report is to tell of it. */
+static unsigned exit_stepped(struct ax_engine_vcpu *vcpu)
+{
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
+
+    if (!step_made(vcpu))
+        return 0;
+    d->inject_db |= step_done(vcpu);
+    d->stale |= d->dr_pass; /* the guest's own may be others now */
+    d->dr_pass = false;
+    return d->want.step ? AX_DEBUG_STEP : 0;
+}
+
 static void exit_trap(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
 {
     const struct kvm_debug_exit_arch *exit = &vcpu->run->debug.arch;
@@ -297,16 +345,16 @@ static void exit_trap(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
     unsigned what = 0, points = 0;
 
     d->inject_rf = false;
-    d->inject_db |= dr6 & (DR6_BD | DR6_BT);
+    d->inject_db |= dr6 & DR6_BT;
+    if (dr6 & DR6_BD && ax_kvm_guarded(vcpu))
+        d->inject_db |= DR6_BD;
     d->inject_db |= ax_kvm_sort_hits(vcpu, dr6 & DR6_HITS, !exit->dr7, &points);
     if (points)
         what |= AX_DEBUG_HARD;
-    if (dr6 & DR6_BS && debug_steps(d)) {
-        what |= AX_DEBUG_STEP;
-        d->inject_db |= step_done(vcpu);
-    } else if (dr6 & DR6_BS) {
+    if (dr6 & DR6_BS && debug_steps(d))
+        what |= exit_stepped(vcpu);
+    else if (dr6 & DR6_BS && (!d->step_ended || step_changed(vcpu)))
         d->inject_db |= DR6_BS;
-    }
     debug_report(ex, what, points, pc);
 }
 
@@ -358,7 +406,8 @@ void ax_kvm_arch_interrupted(struct ax_engine_vcpu *vcpu, struct ax_exit *ex)
     struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
 
     if (!d->on || !d->completing || ax_kvm_group_fill(vcpu, AX_KVM_REGS) ||
-        ax_kvm_group_fill(vcpu, AX_KVM_SREGS) || arch->regs.rip == d->step_from)
+        ax_kvm_group_fill(vcpu, AX_KVM_SREGS) ||
+        arch->regs.rip == d->step_from.rip)
         return;
     d->inject_db |= step_done(vcpu);
     debug_report(ex, AX_DEBUG_STEP, 0, ax_kvm_linear_pc(arch));
@@ -394,6 +443,7 @@ int ax_kvm_arch_vcpu_debug(struct ax_engine_vcpu *vcpu,
     if (debug->step)
         debug_ask_caps(vcpu);
     d->want = *debug;
+    d->dr_pass = false;
     d->on = d->stale = true;
     return 0;
 }

@@ -72,8 +72,10 @@ bool ax_kvm_has_points(const struct ax_kvm_debug *d)
 }
 
 /*
- * The guest's own stay where they are, so that DR6 tells what it expects. They
- * are looked at when ours change: KVM does not tell when the guest sets them.
+ * The guest's own stay where they are, so that DR6 tells what it expects. KVM
+ * does not tell when the guest sets them, but on VT-x lets us guard them. On
+ * SVM it minds the guest's own guard alone: there they are looked at when ours
+ * change.
  */
 int ax_kvm_make_points(struct ax_engine_vcpu *vcpu,
                        struct kvm_guest_debug *next)
@@ -85,7 +87,8 @@ int ax_kvm_make_points(struct ax_engine_vcpu *vcpu,
 
     if (err)
         return err;
-    dr7 = DR7_ONES | (own & (DR7_EXACT | DR7_GD));
+    dr7 = DR7_ONES | (own & (DR7_EXACT | DR7_GD)) |
+          (d->dr_pass ? 0U : (unsigned)DR7_GD);
     for (unsigned reg = 0; reg < AX_DEBUG_POINTS; reg++)
         d->owner[reg] = dr7_enables(own, reg) &&
                                 !(d->guest_exec_left && dr7_executes(own, reg))
@@ -140,4 +143,16 @@ uint64_t ax_kvm_sort_hits(struct ax_engine_vcpu *vcpu, uint64_t hits,
         }
     }
     return theirs;
+}
+
+bool ax_kvm_guarded(struct ax_engine_vcpu *vcpu)
+{
+    const struct arch_vcpu *arch = vcpu->arch;
+    struct ax_kvm_debug *d = ax_kvm_debug_of(vcpu);
+
+    if (!ax_kvm_group_fill(vcpu, AX_KVM_DEBUGREGS) &&
+        arch->debugregs.dr7 & DR7_GD)
+        return true;
+    d->dr_pass = d->stale = true;
+    return false;
 }
