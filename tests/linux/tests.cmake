@@ -15,3 +15,12 @@ axvm_linux(linux_life linux 360 --life
 axvm_linux(linux_more slow 360
     generic-2-poweroff generic-1-reboot generic-1-panic)
 axvm_linux(linux_vtx slow 1200 --vtx cloud-1-poweroff)
+
+# gdb and its guests: Linux; in Bochs also debug exits of every kind.
+axvm_linux(linux_debug linux 360 --debug
+    cloud-entry cloud-symbols cloud-steps cloud-memory cloud-monitor
+    cloud-console cloud-crash cloud-poweroff)
+axvm_linux(linux_vtx_debug slow 1800 --vtx --debug
+    --guests ${CMAKE_BINARY_DIR}/tests/guest/x86_64
+    vtx-entry vtx-soft vtx-read-only vtx-condition vtx-hard vtx-watch vtx-own
+    vtx-own-steps vtx-smp vtx-sipi vtx-real vtx-crash vtx-linux)
