@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# run.sh TAP AXVM_RUN AXVM GUESTS PROBE: Debian's gdb and guests of axvm-run.
+# run.sh TAP AXVM_RUN AXVM GUESTS PROBE FAKE: Debian's gdb and guests of axvm-run.
 #
 # Each case starts a VM on this machine's KVM, and gdb with a list of commands;
 # helpers.py has those that check something. Writes one line of TAP per case to
-# TAP. GUESTS is the folder with the built guests, PROBE the program probe.c.
+# TAP. GUESTS is the folder with the built guests; PROBE and FAKE are the programs
+# probe.c and fake.c.
 #
 # In the environment: STUB=qemu makes QEMU (TCG) the VM, to compare; cases that
 # need what only axvm-run has are skipped then. ONLY=REGEX picks cases by name,
@@ -11,7 +12,7 @@
 # shellcheck disable=SC2016 # gdb expands what is quoted here
 set -u
 
-tap=$1 axvm_run=$2 axvm=$3 guests=$4 probe=$5
+tap=$1 axvm_run=$2 axvm=$3 guests=$4 probe=$5 fake=$6
 stub=${STUB:-axvm}
 here=$(cd "$(dirname "$0")" && pwd)
 # Short: the path of a socket has 107 bytes at most.
@@ -85,6 +86,13 @@ elif ! gdb -nx -batch -ex 'python print(1)' >/dev/null 2>&1; then
 elif [ "$stub" = axvm ] && [ -z "$have_kvm" ]; then
     missing="cannot open /dev/kvm"
 fi
+fake_case() { # with the fake engine, on any machine
+    wanted "$1" || return 0
+    case $missing in
+    *gdb*) skip "$1" "$missing" ;;
+    *) case_ "$@" ;;
+    esac
+}
 any_case() { # with either stub
     wanted "$1" || return 0
     if [ -z "$missing" ]; then case_ "$@"; else skip "$1" "$missing"; fi
@@ -187,7 +195,7 @@ start_gdb() {
     : >"$out"
     timeout -k 10 "${LIMIT:-200}" sh -c 'echo $$ >gdb.pid; exec "$@"' sh \
         gdb -nx -batch "${options[@]}" -x "$here/helpers.py" \
-        "${commands[@]}" "$elf" >"$out" 2>&1 </dev/null 9>&- &
+        "${commands[@]}" ${elf:+"$elf"} >"$out" 2>&1 </dev/null 9>&- &
     gdb=$!
 }
 
@@ -242,6 +250,71 @@ kvm_can() {
     [ "$stub" = axvm ] || return 0
     [ -s "$work.probe" ] || "$probe" >"$work.probe" || return
     grep -q -x -E "$1 $2 (${3:-debug})" "$work.probe"
+}
+
+# ---- the fake engine ----
+
+# fakes [crash]: its stub is at the socket g, a step's size in $step.
+fakes() {
+    elf=
+    "$fake" "$work/g" "$@" >steps 2>log &
+    vm=$!
+    until_true test -s steps || return
+    step=$(cat steps)
+}
+
+# Debug exits of every kind, which not every KVM has.
+fake_debug_exits() {
+    fakes || return
+    session <<END || return
+check \$pc == 0x1000
+shows vcpu1 :: info threads
+break *(0x1000 + 2 * $step)
+stops breakpoint 1 :: continue
+check \$pc == 0x1000 + 2 * $step
+check \$rbx == 1
+check *(char *)0x8000 == 0
+delete
+set scheduler-locking on
+stepi
+check \$pc == 0x1000 + 3 * $step
+check *(char *)0x8000 == 1
+set scheduler-locking off
+hbreak *(0x1000 + 4 * $step)
+stops breakpoint 2 :: continue
+check \$pc == 0x1000 + 4 * $step
+delete
+set var *(char *)0x8000 = 0
+watch *(char *)0x8000
+stops breakpoint 3 :: continue
+check *(char *)0x8000 == 1
+delete
+awatch *(char *)0x8008
+stops breakpoint 4 :: continue
+check \$pc == 0x1000 + 4 * $step
+delete
+rwatch *(char *)0x8008
+stops breakpoint 5 :: continue
+delete
+set breakpoint condition-evaluation target
+break *(0x1000 + 2 * $step) if \$rbx == 500
+stops breakpoint 6 :: continue
+check \$rbx == 500
+delete
+shows suspended :: monitor list
+kill
+END
+    ends 0
+}
+
+fake_crash() {
+    fakes crash || return
+    session <<'END' || return
+stops SIGABRT :: continue
+check $rbx == 1
+stops exited :: continue
+END
+    ends 0
 }
 
 # ---- sessions ----
@@ -1549,6 +1622,8 @@ END
     ends 33 && printed " 0 failed"
 }
 
+fake_case "the fake engine: debug exits of every kind" fake_debug_exits
+fake_case "the fake engine: a crash" fake_crash
 own_case "the first instruction" first_instruction
 any_case "attach, detach, attach again" attach_and_detach
 own_case "attach to a VM that runs" attach_to_a_running_one
