@@ -264,7 +264,9 @@ vtx_crash() {
 
 # Debian's kernel, from its first instruction to its last.
 vtx_linux() {
-    symbols vmlinux 'start_kernel|x86_64_start_.*|secondary_startup_64.*|linux_banner|do_idle|default_idle_call|kernel_power_off|native_machine_power_off|__do_sys_reboot|cpuidle_idle_call|rest_init|setup_arch'
+    names='start_kernel|rest_init|do_idle|kernel_power_off|__do_sys_reboot'
+    names="$names|linux_banner|.*startup_64.*|x86_64_start_.*|cpu_startup_entry"
+    symbols vmlinux "[A-Za-z] ($names)"
     cat >linux.toml <<END
 [base]
 name = "linux"
@@ -279,9 +281,12 @@ END
     ask "break start_kernel" >/dev/null
     goes "start_kernel"
     is pc "$(pc)" "$(value '&start_kernel')"
-    has "x86_64_start_" "$(ask backtrace)"
+    ask backtrace | grep '^#1 ' >frames
+    grep -qE 'startup_64|x86_64_start' frames || echo "not called: $(cat frames)"
     has "Linux version" "$(ask 'x/s &linux_banner')"
-    walk 3
+    next=$(ask 'x/2i $pc' | sed -n '2s/^ *\(0x[0-9a-f]*\).*/\1/p')
+    ask nexti >/dev/null
+    is "behind nexti, pc" "$(pc)" "$next"
     ask delete >/dev/null
     ask "hbreak rest_init" >/dev/null
     goes "rest_init"

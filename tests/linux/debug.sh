@@ -77,7 +77,6 @@ cloud_symbols() {
         frames=$(ask backtrace | grep -c '^#[0-2].* in [a-z_0-9]* ()')
         [ "$frames" = 3 ] || echo "no backtrace of thread $cpu"
     done
-    has "-> " "$(ask 'monitor info tlb')"
     gdb_end
     ticks
 }
@@ -108,7 +107,7 @@ steps() {
                 goes && said ~ /\*/ || said ~ /,%ss/
             behind = 1
         }
-        END { if (count < 150) print "only " count + 0 " steps" }'
+        END { if (count < 100) print "only " count + 0 " steps" }'
 }
 
 cloud_steps() {
@@ -116,7 +115,7 @@ cloud_steps() {
     ask "thread 1" >/dev/null
     cat >steps.gdb <<'END'
 set $n = 0
-while $n < 150
+while $n < 100
 x/2i $pc
 stepi
 set $n = $n + 1
@@ -146,7 +145,7 @@ cloud_monitor() {
     attach >/dev/null
     has "CR3" "$(ask 'monitor info registers')"
     has "kernel" "$(ask 'monitor info mem')"
-    has "4 KiB" "$(ask 'monitor info tlb')"
+    has "4 KiB" "$(ask "monitor info tlb $(value '$rsp')")"
     has "local APIC 0" "$(ask 'monitor info lapic')"
     has suspended "$(ask 'monitor list')"
     axvm list | grep -q suspended || echo "the list does not say so"
@@ -199,7 +198,7 @@ cloud_poweroff() {
     is status "$(cat status)" 0
 }
 
-symbols vmlinux '.*'
+symbols vmlinux '[Tt] .*|D (linux_banner|init_uts_ns)'
 cat >guest.toml <<END
 [base]
 name = "linux"

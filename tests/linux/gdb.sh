@@ -84,14 +84,14 @@ walk() {
 }
 
 # symbols FILE PATTERN: those of this kernel, which is the guest's as well,
-# that match; where they would be without KASLR. Debian has them in a package
+# whose type and name match; where they would be without KASLR. Debian has them in a package
 # of 280 MB; what kallsyms knows is enough for gdb to name things.
 symbols() {
     {
         grep ' T _text$' /proc/kallsyms
-        grep -E " [TtDdRrBb] ($2)\$" /proc/kallsyms
+        grep -E " ($2)\$" /proc/kallsyms
     } | awk '
-        NR == 1 { base = $1; print ".section .kernel, \"awx\", @nobits" }
+        NR == 1 { base = $1; print ".section .kernel, \"ax\", @nobits" }
         NF == 3 && !seen[$3]++ {
             if ($2 == "T" || $2 == "t")
                 print ".type " $3 ", @function"

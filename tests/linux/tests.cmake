@@ -20,7 +20,7 @@ axvm_linux(linux_vtx slow 1200 --vtx cloud-1-poweroff)
 axvm_linux(linux_debug linux 360 --debug
     cloud-entry cloud-symbols cloud-steps cloud-memory cloud-monitor
     cloud-console cloud-crash cloud-poweroff)
-axvm_linux(linux_vtx_debug slow 1800 --vtx --debug
+axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
     --guests ${CMAKE_BINARY_DIR}/tests/guest/x86_64
     vtx-entry vtx-soft vtx-read-only vtx-condition vtx-hard vtx-watch vtx-own
     vtx-own-steps vtx-smp vtx-sipi vtx-real vtx-crash vtx-linux)
