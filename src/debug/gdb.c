@@ -264,6 +264,14 @@ static void gdb_refuse(struct ax_gdb *gdb, int fd)
     close(fd);
 }
 
+/* One that has gone may be heard of after the next has come. */
+static bool peer_has_gone(const struct peer *peer)
+{
+    char byte;
+
+    return peer->over || recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void gdb_accept(void *ctx, unsigned events)
 {
     struct ax_gdb *gdb = ctx;
@@ -272,6 +280,10 @@ static void gdb_accept(void *ctx, unsigned events)
 
     if (fd < 0)
         return;
+    if (gdb->peer && peer_has_gone(gdb->peer)) {
+        ax_log(gdb_log(gdb), AX_LOG_INFO, "gdb: disconnected");
+        peer_close(gdb);
+    }
     if (gdb->peer) {
         gdb_refuse(gdb, fd);
         return;

@@ -208,6 +208,9 @@ gdb_exec() {
         said "no gdb is installed" "AXVM_GDB" "target remote /run/linux.gdb" &&
         run 3 env PATH="$work/bin:$PATH" AXVM_GDB=gdb "$axvm" gdb linux --exec &&
         said "gdb: 2" "<-ex>" "<target remote /run/linux.gdb>" &&
+        echo 'import sys; print("called", sys.orig_argv[0])' >called.py &&
+        run 0 env AXVM_GDB=/usr/bin/python3 "$axvm" gdb linux --exec called.py &&
+        said "called /usr/bin/python3" &&
         a_gdb gdb-multiarch &&
         run 3 env PATH="$work/bin:$PATH" "$axvm" gdb linux --exec "my vmlinux" \
             --listen 7 &&

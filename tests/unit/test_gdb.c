@@ -257,6 +257,22 @@ Test(gdb, one_that_dies_while_the_guest_runs)
     end();
 }
 
+/* The next one may be there before the loop has heard of the last one's end. */
+Test(gdb, one_after_the_other_at_once)
+{
+    int fd;
+
+    begin();
+    for (int i = 0; i < 50; i++) {
+        fd = dial();
+        say(fd, ASK_HALT);
+        hears(fd, "$T05");
+        close(fd);
+    }
+    becomes(AX_VM_RUNNING);
+    end();
+}
+
 /* More answers than a socket takes, and nobody to read them. */
 Test(gdb, one_that_does_not_read_is_disconnected)
 {

@@ -13,6 +13,13 @@
 #include "smp.h"
 #include "trap.h"
 
+/* Called as it is written: the debugger stops there. */
+#ifdef __clang__
+#define CALLED __attribute__((noinline))
+#else
+#define CALLED __attribute__((noipa))
+#endif
+
 enum { CALLS = 16, STEPS = 5 };
 enum { FLAG_TF = 0x100, FLAG_RF = 0x10000 };
 enum { DR6_BD = 0x2000, DR6_BS = 0x4000, DR6_HITS = 0xf };
@@ -78,17 +85,17 @@ static void on_debug(struct trap_frame *frame)
 
 /* ---- a debugger's places */
 
-__attribute__((noipa)) uint32_t spot(uint32_t n)
+CALLED uint32_t spot(uint32_t n)
 {
     return n * 3 + 1;
 }
 
-__attribute__((noipa)) uint32_t shared_spot(uint32_t n)
+CALLED uint32_t shared_spot(uint32_t n)
 {
     return n * 5 + 2;
 }
 
-__attribute__((noipa)) void ready(uint32_t (*alias)(uint32_t n))
+CALLED void ready(uint32_t (*alias)(uint32_t n))
 {
     (void)alias;
     barrier();
@@ -107,7 +114,7 @@ static bool call_spot(uint32_t (*at)(uint32_t n))
 
 /* ---- the guest's own */
 
-__attribute__((noipa)) static void int3(void)
+CALLED static void int3(void)
 {
     __asm__ volatile(".globl int3_before\n"
                      "int3_before:\n\t"
@@ -158,7 +165,7 @@ static void own_steps(void)
     report(!(read_flags() & FLAG_TF), "the trap flag is gone");
 }
 
-__attribute__((noipa)) static void own_spot(void)
+CALLED static void own_spot(void)
 {
     barrier();
 }
