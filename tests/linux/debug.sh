@@ -58,25 +58,36 @@ cloud_entry() {
     has "waits for SIPI" "$(ask 'info threads')"
     has "no Linux kernel" "$(ask 'monitor kaslr')"
     axvm list | grep -q suspended || echo "the list does not say so"
-    tell continue
+    let_go
     has SIGINT "$(interrupt)"
-    tell continue
+    let_go
     has SIGINT "$(interrupt)"
     has "64-bit mode" "$(ask 'info threads')"
     gdb_end
     more tick 2
 }
 
+# stands PATTERN: lets it run on until the first CPU stands in such a function.
+stands() {
+    tries=0
+    until ask "thread 1" >/dev/null && ask 'info symbol $pc' >symbol &&
+        grep -qE "$1" symbol; do
+        [ $((tries += 1)) -lt 50 ] || {
+            echo "it never stands in $1"
+            return 1
+        }
+        let_go
+        interrupt >/dev/null
+    done
+}
+
 cloud_symbols() {
     attach >/dev/null
     is linux_banner "$(value '&linux_banner')" "0x$(last banner)"
     has "Linux version $(uname -r)" "$(ask 'x/s &linux_banner')"
-    has ' + ' "$(ask 'info symbol $pc')"
-    for cpu in 1 2; do
-        ask "thread $cpu" >/dev/null
-        frames=$(ask backtrace | grep -c '^#[0-2].* in [a-z_0-9]* ()')
-        [ "$frames" = 3 ] || echo "no backtrace of thread $cpu"
-    done
+    stands 'idle|halt'
+    frames=$(ask backtrace | grep -c '^#[0-2].* in [a-z_0-9]* ()')
+    [ "$frames" = 3 ] || echo "no backtrace"
     gdb_end
     ticks
 }
@@ -112,7 +123,7 @@ steps() {
 
 cloud_steps() {
     attach >/dev/null
-    ask "thread 1" >/dev/null
+    stands 'idle|halt'
     cat >steps.gdb <<'END'
 set $n = 0
 while $n < 100
@@ -145,7 +156,7 @@ cloud_monitor() {
     attach >/dev/null
     has "CR3" "$(ask 'monitor info registers')"
     has "kernel" "$(ask 'monitor info mem')"
-    has "4 KiB" "$(ask "monitor info tlb $(value '$rsp')")"
+    has "-> " "$(ask "monitor info tlb $(value '$rsp')")"
     has "local APIC 0" "$(ask 'monitor info lapic')"
     has suspended "$(ask 'monitor list')"
     axvm list | grep -q suspended || echo "the list does not say so"
@@ -161,7 +172,7 @@ cloud_monitor() {
 # gdb is there and the guest runs: its console does, too.
 cloud_console() {
     attach >/dev/null
-    tell continue
+    let_go
     before=$(said hostname)
     types hostname
     more hostname "$before"
@@ -176,7 +187,7 @@ cloud_console() {
 cloud_crash() {
     attach >/dev/null
     boots=$(said "end live")
-    tell continue
+    let_go
     types panic
     has "The guest has crashed" "$(hear)"
     kill "$typist"
@@ -190,7 +201,7 @@ cloud_crash() {
 
 cloud_poweroff() {
     attach >/dev/null
-    tell continue
+    let_go
     types poweroff
     has "exited normally" "$(hear)"
     end=$(($(date +%s) + limit))

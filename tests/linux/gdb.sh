@@ -48,7 +48,17 @@ gdb_start() {
     ask "target remote $1"
 }
 
-# interrupt: Ctrl-C, behind a tell that lets the guest run; prints the stop.
+# let_go: the guest runs until interrupt, or as far as hear tells.
+let_go() {
+    tell continue
+    # shellcheck disable=SC3045
+    while IFS= read -r -t "$limit" heard <&4; do
+        [ "$heard" != "Continuing." ] || return 0
+    done
+    echo "it does not continue"
+}
+
+# interrupt: Ctrl-C; prints the stop.
 interrupt() {
     kill -INT "$gdb_pid"
     hear
