@@ -17,7 +17,7 @@ axvm_linux(linux_more slow 360
 axvm_linux(linux_vtx slow 1200 --vtx cloud-1-poweroff)
 
 # gdb and its guests: Linux; in Bochs also debug exits of every kind.
-axvm_linux(linux_debug linux 360 --debug
+axvm_linux(linux_debug slow 360 --debug
     cloud-entry cloud-symbols cloud-steps cloud-memory cloud-monitor
     cloud-console cloud-crash cloud-poweroff)
 axvm_linux(linux_debug_vtx slow 1800 --vtx --debug

@@ -196,6 +196,8 @@ int main(int argc, char **argv)
     ax_debugger_create(&d, fake ? &ax_fake : &ax_kvm, CPUS, &program, "");
     need(!ax_vm_start(d.vm), "it does not start");
     ax_debugger_connect(&d);
+    hits(); /* all have begun then: one that waits for its start has no steps */
+    remove_all();
     for (int i = 0; i < rounds; i++) {
         deeds[(unsigned)rand() % AX_ARRAY_LEN(deeds)]();
         remove_all();
