@@ -113,9 +113,11 @@ static int start_any(const struct client *client, start *how, char **words,
     int err = -ENOENT;
 
     for (size_t i = 0; i < AX_ARRAY_LEN(names) && err == -ENOENT; i++) {
-        words[0] = strdup(is_given ? wanted : names[i]);
-        err = words[0] ? how(client, words, pid) : -ENOMEM;
-        free(words[0]);
+        char *name = strdup(is_given ? wanted : names[i]);
+
+        words[0] = name;
+        err = name ? how(client, words, pid) : -ENOMEM;
+        free(name);
     }
     return err;
 }
