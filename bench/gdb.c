@@ -17,18 +17,16 @@
 #include "vmm/fleet.h"
 #include "vmm/image.h"
 
-#include <err.h>
+#include "measure.h"
+
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -45,33 +43,6 @@ enum {
 static const uint8_t spin[] = {0x40, 0xeb, 0xfd}; /* inc ax; jmp back */
 /* mov dx, 0x80; out dx, al; jmp back to the out */
 static const uint8_t flood[] = {0xba, 0x80, 0x00, 0xee, 0xeb, 0xfd};
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static void print_median(const char *name, uint64_t *ns, unsigned count)
-{
-    qsort(ns, count, sizeof(*ns), by_size);
-    printf("%s %lu\n", name, (unsigned long)ns[count / 2]);
-}
-
-static void need(bool good, const char *what)
-{
-    if (!good)
-        errx(1, "%s", what);
-}
 
 /* ---- the floor ---- */
 
