@@ -88,8 +88,9 @@ int ax_target_let_go(struct ax_target *t)
     return err;
 }
 
-/* Lets one vCPU, which wants to, step over its breakpoint; false: none does. */
-static bool target_step_over(struct ax_target *t)
+/* Lets one vCPU, which wants to, step over its breakpoint. 0, -ENOENT: none
+ * does; or as ax_vm_let_go. */
+static int target_step_over(struct ax_target *t)
 {
     bool run[AX_CPUS_MAX] = {false};
 
@@ -103,9 +104,9 @@ static bool target_step_over(struct ax_target *t)
         t->stepper = (int)i;
         run[i] = true;
         memset(t->viewed, 0, sizeof(t->viewed));
-        return !ax_vm_let_go(t->vm, run, true);
+        return ax_vm_let_go(t->vm, run, true);
     }
-    return false;
+    return -ENOENT;
 }
 
 /*
@@ -258,7 +259,7 @@ static void target_settle(struct ax_target *t)
     }
     if (t->stepper != NOBODY) /* it was only interrupted */
         t->slots[t->stepper].over = OVER_WANTED;
-    if (!target_step_over(t))
+    if (target_step_over(t))
         ax_target_let_go(t);
 }
 
@@ -398,6 +399,26 @@ static bool target_has_stops(struct ax_target *t)
     return any;
 }
 
+/* They are stepped over, and then it goes as the actions say. Where it cannot
+ * go, it is halted as before. */
+static int target_pass_far_breakpoints(struct ax_target *t)
+{
+    int err;
+
+    t->halted = false;
+    t->running = true;
+    t->quiet = true;
+    err = target_step_over(t);
+    if (!err)
+        return 0;
+    ax_target_end_over(t);
+    t->halted = true;
+    t->running = false;
+    t->quiet = false;
+    ax_target_claim(t);
+    return err;
+}
+
 static int target_refuse_to_go(struct ax_target *t, int err)
 {
     return err ? ax_target_refuse(t, err,
@@ -432,12 +453,8 @@ int ax_target_resume(struct ax_target *t,
         ax_target_call_loop(t, NEWS_STOP);
         return 0;
     }
-    if (target_is_at_far_breakpoints(t)) {
-        t->halted = false;
-        t->running = true;
-        t->quiet = true;
-        return target_refuse_to_go(t, target_step_over(t) ? 0 : -EPERM);
-    }
+    if (target_is_at_far_breakpoints(t))
+        return target_refuse_to_go(t, target_pass_far_breakpoints(t));
     ax_breakpoints_place(&t->breakpoints, find_place, t);
     return target_refuse_to_go(t, ax_target_let_go(t));
 }
