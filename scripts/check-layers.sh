@@ -23,10 +23,17 @@ devices/guestclock.[ch]
 devices/device.[ch]
 devices/bus.[ch]
 devices/loop.[ch]
+devices/iothread.[ch]
 devices/hostend.[ch]
 devices/console.[ch]
 devices/conmux.[ch]
+devices/virtio_conf.h
+devices/virtqueue.[ch]
 devices/virtio.[ch]
+devices/vhost.[ch]
+devices/disk.h devices/disk_parts.h devices/disk*.c
+devices/netlink.h devices/netlink_parts.h devices/netlink*.c
+devices/share.h devices/share_parts.h devices/share*.c
 devices/registry.h
 devices/*.c
 vcpu/exit.[ch]

@@ -123,6 +123,22 @@ struct ax_backend_ops {
 
     /* Optional, NULL where the engine has none. */
 
+    /*
+     * The guest reads size bytes (whole pages) at gpa as hva has them at that
+     * moment; its writes come out as MMIO. Before vm_seal, like mem_map.
+     */
+    int (*page_map)(struct ax_engine_vm *vm, ax_gpa gpa, void *hva,
+                    uint64_t size);
+
+    /*
+     * Any thread. As struct ax_fast has them: MMIO writes of 4 bytes that
+     * signal an eventfd, and an eventfd that pulses a line. What is still on
+     * ends with the VM.
+     */
+    int (*doorbell)(struct ax_engine_vm *vm, ax_gpa gpa, int64_t value, int fd,
+                    bool on);
+    int (*irq_event)(struct ax_engine_vm *vm, unsigned line, int fd, bool on);
+
     /* Any thread: does the vCPU sleep inside the engine (HLT, wait for SIPI)?
      */
     bool (*vcpu_blocked)(struct ax_engine_vcpu *vcpu);

@@ -87,6 +87,13 @@ void ax_device_hold(struct ax_device *dev, bool held)
     pthread_mutex_unlock(&dev->lock);
 }
 
+void ax_device_call(struct ax_device *dev, void (*fn)(struct ax_device *dev))
+{
+    pthread_mutex_lock(&dev->lock);
+    fn(dev);
+    pthread_mutex_unlock(&dev->lock);
+}
+
 bool ax_device_power_button(struct ax_device *dev)
 {
     bool heard;

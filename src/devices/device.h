@@ -31,6 +31,8 @@ struct ax_device_ops {
     size_t state;    /* bytes of model state; struct ax_device is first */
     uint64_t size;   /* bytes of register space, numbers for SYSREG */
     unsigned widths; /* set of AX_WIDTH_*; the bus refuses the others */
+    bool threaded;   /* env.loop is its own, on a thread of its own */
+    bool paged;      /* wants env.page */
 
     /*
      * One register access. off < size, off + width <= size, width is in
@@ -65,7 +67,9 @@ struct ax_device_env {
     struct ax_irq irq;
     struct ax_power power;
     struct ax_apic_bus apic;
-    struct ax_console *console;   /* NULL: none */
+    struct ax_console *console;         /* the serial line's; NULL: none */
+    struct ax_console *const *consoles; /* a multiport console's */
+    unsigned console_count;
     const struct ax_clock *clock; /* guest time; NULL: the host's */
     struct ax_memory *mem;
     struct ax_loop *loop;
@@ -75,7 +79,16 @@ struct ax_device_env {
                                Lock order is device, then its peer. */
     const uint64_t *cfg;    /* AxVisor's cfg_list */
     unsigned cfg_count;
+    const void *conf;    /* what the model's header says, NULL if nothing */
+    struct ax_fast fast; /* the engine's short ways */
+    /*
+     * AX_DEVICE_PAGE bytes that the guest reads at the device's address without
+     * an exit; writes come to the device. NULL where the engine cannot.
+     */
+    void *page;
 };
+
+enum { AX_DEVICE_PAGE = 4096 };
 
 struct ax_device {
     const struct ax_device_ops *ops;
@@ -106,6 +119,9 @@ void ax_device_poll(struct ax_device *dev);
 void ax_device_line(struct ax_device *dev, unsigned line, bool level);
 void ax_device_eoi(struct ax_device *dev, unsigned vector);
 void ax_device_hold(struct ax_device *dev, bool held);
+
+/* fn with the lock held: for a model's own watches, timers and wakes. */
+void ax_device_call(struct ax_device *dev, void (*fn)(struct ax_device *dev));
 bool ax_device_power_button(struct ax_device *dev);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include "base.h"
 
+#include <errno.h>
+
 /* An interrupt line. It remembers its level, so only edges travel. */
 struct ax_irq {
     void (*set)(void *ctx, unsigned line, bool level); /* NULL: not connected */
@@ -59,5 +61,35 @@ struct ax_apic_bus {
     void (*send)(void *ctx, uint64_t address, uint32_t data);
     void *ctx;
 };
+
+/*
+ * Short ways between guest and host that an engine may have: signals that pass
+ * no thread of ours. fd is an eventfd, which stays the device's. 0, -EOPNOTSUPP
+ * where the engine has none, or -errno. Any thread.
+ */
+struct ax_fast {
+    /* The guest's writes of 4 bytes at gpa, of value alone unless it is
+     * AX_DOORBELL_ANY, signal fd instead of coming to the device. */
+    int (*doorbell)(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on);
+    /* Signalling fd pulses the line. */
+    int (*irq_event)(void *ctx, unsigned line, int fd, bool on);
+    void *ctx;
+};
+
+enum { AX_DOORBELL_ANY = -1 };
+
+static inline int ax_fast_doorbell(const struct ax_fast *fast, ax_gpa gpa,
+                                   int64_t value, int fd, bool on)
+{
+    return fast->doorbell ? fast->doorbell(fast->ctx, gpa, value, fd, on)
+                          : -EOPNOTSUPP;
+}
+
+static inline int ax_fast_irq_event(const struct ax_fast *fast, unsigned line,
+                                    int fd, bool on)
+{
+    return fast->irq_event ? fast->irq_event(fast->ctx, line, fd, on)
+                           : -EOPNOTSUPP;
+}
 
 #endif
