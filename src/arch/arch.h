@@ -42,6 +42,7 @@ struct ax_plan_device {
     unsigned irq; /* GSI, or AX_IRQ_NONE */
     const uint64_t *cfg;
     unsigned cfg_count;
+    const void *conf; /* as ax_device_env's; borrowed */
 };
 
 /* The VM before it exists: everything that vm.c has to build. */

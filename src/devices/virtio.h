@@ -59,23 +59,26 @@ struct ax_virtio_ops {
 struct ax_virtio {
     struct ax_device dev; /* first */
     const struct ax_virtio_ops *ops;
-    uint64_t offered;  /* feature bits */
+    uint64_t offered;  /* feature bits; a model may drop some in its init */
     uint64_t accepted; /* ... of the driver, final with running */
     bool running;      /* between start and stop */
     unsigned queue_count, queue_size;
     struct ax_virtq queues[AX_VIRTIO_QUEUES];
 
     /* virtio.c's own */
-    uint8_t *page;
+    uint8_t *page; /* registers and configuration space */
     bool page_owned;
-    uint32_t features_select, driver_select, queue_select;
+    bool failed; /* it waits for its reset */
+    uint32_t queue_select;
     uint64_t chosen; /* what the driver writes before FEATURES_OK */
+    uint32_t driver_select;
     struct ax_virtq_layout layouts[AX_VIRTIO_QUEUES];
     int doorbell, irq_event; /* eventfds, -1: not the engine's way */
     bool doorbell_armed, irq_armed;
+    unsigned lent; /* queues, a bit each */
     struct ax_watch *bell;
     struct ax_wake *wake;
-    atomic_uint rung; /* queues, a bit each, notified through a register */
+    atomic_uint rung; /* queues, a bit each, to be kicked on the loop */
 };
 
 /* For the ax_device_ops of a device type. */
@@ -120,8 +123,10 @@ void ax_virtio_done(struct ax_virtio *v, struct ax_virtq *q);
 void ax_virtio_fail(struct ax_virtio *v, const char *why);
 
 /*
- * Queues whose work somebody else does (vhost): an eventfd for its doorbell
- * instead of ours, and the one that interrupts, -1 if the engine has none.
+ * For queues whose work somebody else does (vhost): the doorbell signals fd
+ * instead of leading to a kick, and its work is done by signalling the other
+ * one, -1 if the engine has none. -EOPNOTSUPP: it cannot. Taken back in stop at
+ * the latest. Split rings only: vhost knows no others.
  */
 int ax_virtio_lend_queue(struct ax_virtio *v, unsigned queue, int fd, bool on);
 int ax_virtio_irq_event(const struct ax_virtio *v);

@@ -46,12 +46,10 @@ struct ax_virtq {
     const char *why; /* it is broken; static text */
     struct ax_virtq_layout layout;
     void *desc, *driver, *device; /* layout's, in our memory */
-    uint16_t avail, used;         /* next slots; split: free running */
+    uint16_t avail, used;         /* next slots; free running if split */
     bool avail_wrap, used_wrap;   /* packed */
-    uint16_t told;                /* used at the last interrupt, split */
-    bool told_wrap;
-    bool told_valid;
-    bool quiet; /* the driver was asked not to notify */
+    bool quiet;                   /* the driver was asked not to notify */
+    unsigned since;               /* slots pushed since it was last told */
 };
 
 void ax_virtq_init(struct ax_virtq *q, const struct ax_memory *mem);
@@ -87,8 +85,9 @@ void ax_virtq_push_id(struct ax_virtq *q, uint16_t id, uint16_t slots,
 bool ax_virtq_wants_interrupt(struct ax_virtq *q);
 
 /*
- * Shall the driver notify of what it makes available? Asks it only; on true,
- * the caller has to look at the queue once more.
+ * Asks the driver not to notify of what it makes available, or to do so again:
+ * the caller then has to look at the queue once more. While it is not quiet, a
+ * pop that finds nothing is followed by a notification, whenever there is more.
  */
 void ax_virtq_quiet(struct ax_virtq *q, bool quiet);
 

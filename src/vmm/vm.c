@@ -128,6 +128,9 @@ static int vm_launch(struct ax_vm *vm)
     ax_vm_set_state(vm, AX_VM_RUNNING);
     halted =
         vm->hooks && vm->hooks->starting && vm->hooks->starting(vm->hooks_ctx);
+    err = ax_vm_start_devices(vm);
+    if (err)
+        ax_vm_request_end(vm, AX_VM_END_FAIL, 0);
     for (unsigned i = 0; !err && i < vm->vcpu_count; i++) {
         if (halted)
             ax_vcpu_pause(vm->vcpus[i]);

@@ -6,6 +6,7 @@
 
 #include "devices/clock.h"
 #include "devices/console.h"
+#include "devices/iothread.h"
 #include "devices/loop.h"
 #include "devices/registry.h"
 #include "vcpu/vcpu.h"
@@ -16,6 +17,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* ---- wires: called on vCPU threads ---- */
@@ -64,6 +66,20 @@ static void vm_msi_send(void *ctx, uint64_t address, uint32_t data)
     struct ax_vm *vm = ctx;
 
     vm->env.ops->msi_send(vm->engine, address, data);
+}
+
+static int vm_doorbell(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on)
+{
+    struct ax_vm *vm = ctx;
+
+    return vm->env.ops->doorbell(vm->engine, gpa, value, fd, on);
+}
+
+static int vm_irq_event(void *ctx, unsigned line, int fd, bool on)
+{
+    struct ax_vm *vm = ctx;
+
+    return vm->env.ops->irq_event(vm->engine, line, fd, on);
 }
 
 static int vm_prepare(void *ctx, struct ax_engine_vcpu *engine, unsigned id)
@@ -216,6 +232,42 @@ static int vm_build_engine(struct ax_vm *vm)
     return err;
 }
 
+static bool vm_is_paged(const struct ax_plan_device *plan)
+{
+    const struct ax_device_ops *ops = ax_device_find(plan->type);
+
+    return ops && ops->paged && plan->space == AX_SPACE_MMIO;
+}
+
+/*
+ * Pages of devices whose registers the guest may read as memory. Without them
+ * everything works, only slower, so that nothing here can fail a start.
+ */
+static void vm_build_pages(struct ax_vm *vm)
+{
+    unsigned count = 0;
+    char *at;
+
+    for (unsigned i = 0; i < vm->plan.device_count; i++)
+        count += vm_is_paged(&vm->plan.devices[i]);
+    if (!count || !vm->env.ops->page_map)
+        return;
+    at = mmap(NULL, (size_t)count * AX_DEVICE_PAGE, PROT_READ | PROT_WRITE,
+              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return;
+    vm->pages = at;
+    vm->pages_size = (size_t)count * AX_DEVICE_PAGE;
+    for (unsigned i = 0; i < vm->plan.device_count; i++) {
+        if (!vm_is_paged(&vm->plan.devices[i]))
+            continue;
+        if (!vm->env.ops->page_map(vm->engine, vm->plan.devices[i].base, at,
+                                   AX_DEVICE_PAGE))
+            vm->device_pages[i] = at;
+        at += AX_DEVICE_PAGE;
+    }
+}
+
 /* Memory goes to the engine before its irqchip exists: see mem_map. */
 static int vm_build_memory(struct ax_vm *vm)
 {
@@ -240,6 +292,8 @@ static int vm_build_memory(struct ax_vm *vm)
     }
     for (unsigned i = 0; !err && i < vm->mem.count; i++)
         err = vm->env.ops->mem_map(vm->engine, &vm->mem.regions[i]);
+    if (!err)
+        vm_build_pages(vm);
     return err ? err : vm->env.ops->vm_seal(vm->engine);
 }
 
@@ -270,6 +324,26 @@ static struct ax_device *vm_find_device(const struct ax_vm *vm,
     return NULL;
 }
 
+/* Its own thread, if the model wants one; *loop: where it works. */
+static int vm_build_iothread(struct ax_vm *vm, const struct ax_device_ops *ops,
+                             struct ax_loop **loop)
+{
+    struct ax_iothread **thread = &vm->iothreads[vm->device_count];
+    const char *kind = strchr(ops->type, '_');
+    char name[32];
+    int err;
+
+    *loop = vm->env.loop;
+    if (!ops->threaded)
+        return 0;
+    snprintf(name, sizeof(name), "%.7s-%.4s%u", vm->env.conf->name,
+             kind ? kind + 1 : ops->type, vm->device_count);
+    err = ax_iothread_create(name, thread);
+    if (!err)
+        *loop = ax_iothread_loop(*thread);
+    return err;
+}
+
 static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
 {
     const struct ax_device_ops *ops = ax_device_find(plan->type);
@@ -279,16 +353,22 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
         .console = vm->console,
         .clock = &vm->clock,
         .mem = &vm->mem,
-        .loop = vm->env.loop,
         .log = vm->log,
         .cfg = plan->cfg,
         .cfg_count = plan->cfg_count,
+        .conf = plan->conf,
+        .fast = {.ctx = vm},
+        .page = vm->device_pages[vm->device_count],
     };
     struct ax_device *dev;
     int err;
 
     if (!ops)
         return -ENOENT;
+    if (vm->env.ops->doorbell)
+        env.fast.doorbell = vm_doorbell;
+    if (vm->env.ops->irq_event)
+        env.fast.irq_event = vm_irq_event;
     env.peer = vm_find_device(vm, ops->extends);
     if (plan->irq != AX_IRQ_NONE && vm->plan.irqchip != AX_IRQCHIP_NONE) {
         env.irq.set = vm->plan.irqchip == AX_IRQCHIP_SPLIT ? vm_irq_to_model
@@ -296,7 +376,9 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
         env.irq.ctx = vm;
         env.irq.line = plan->irq;
     }
-    err = ax_device_create(ops, plan->space, plan->base, &env, &dev);
+    err = vm_build_iothread(vm, ops, &env.loop);
+    if (!err)
+        err = ax_device_create(ops, plan->space, plan->base, &env, &dev);
     if (err)
         return err;
     vm->devices[vm->device_count++] = dev;
@@ -399,6 +481,42 @@ int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame)
     return err;
 }
 
+int ax_vm_start_devices(struct ax_vm *vm)
+{
+    int err = 0;
+
+    for (unsigned i = 0; !err && i < vm->device_count; i++) {
+        if (vm->iothreads[i])
+            err = ax_iothread_start(vm->iothreads[i]);
+    }
+    if (err)
+        ax_log(vm->log, AX_LOG_ERROR, "a thread for a device: %s",
+               strerror(-err));
+    return err;
+}
+
+/* The irqchip goes last: the others may still pull their lines. */
+static void vm_unbuild_devices(struct ax_vm *vm)
+{
+    for (unsigned i = 0; i < AX_PLAN_DEVICES; i++) {
+        if (vm->iothreads[i])
+            ax_iothread_stop(vm->iothreads[i]);
+    }
+    while (vm->device_count > 0) {
+        struct ax_device *dev = vm->devices[--vm->device_count];
+
+        if (dev != vm->irqchip)
+            ax_device_destroy(dev);
+    }
+    ax_device_destroy(vm->irqchip);
+    vm->irqchip = NULL;
+    for (unsigned i = 0; i < AX_PLAN_DEVICES; i++) {
+        ax_iothread_destroy(vm->iothreads[i]);
+        vm->iothreads[i] = NULL;
+        vm->device_pages[i] = NULL;
+    }
+}
+
 void ax_vm_unbuild(struct ax_vm *vm)
 {
     /* A thread may still look at the others: all are joined before one goes. */
@@ -408,20 +526,15 @@ void ax_vm_unbuild(struct ax_vm *vm)
         ax_vcpu_join(vm->vcpus[i]);
     while (vm->vcpu_count > 0)
         ax_vcpu_destroy(vm->vcpus[--vm->vcpu_count]);
-    /* The irqchip goes last: the others may still pull their lines. */
-    while (vm->device_count > 0) {
-        struct ax_device *dev = vm->devices[--vm->device_count];
-
-        if (dev != vm->irqchip)
-            ax_device_destroy(dev);
-    }
-    ax_device_destroy(vm->irqchip);
-    vm->irqchip = NULL;
+    vm_unbuild_devices(vm);
     /* Statistics look at them also where no new build follows. */
     for (int space = 0; space < AX_SPACES; space++)
         ax_bus_init(&vm->buses[space], (enum ax_space)space);
     if (vm->engine)
         vm->env.ops->vm_destroy(vm->engine);
     vm->engine = NULL;
+    if (vm->pages)
+        munmap(vm->pages, vm->pages_size);
+    vm->pages = NULL;
     ax_memory_fini(&vm->mem);
 }

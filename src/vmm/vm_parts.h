@@ -50,6 +50,11 @@ struct ax_vm {
     unsigned device_count;
     struct ax_device *devices[AX_PLAN_DEVICES];
     struct ax_device *irqchip; /* the model, with AX_IRQCHIP_SPLIT */
+    /* By device: its own thread, its page in pages; NULL: it has none. */
+    struct ax_iothread *iothreads[AX_PLAN_DEVICES];
+    void *device_pages[AX_PLAN_DEVICES];
+    void *pages;
+    size_t pages_size;
     unsigned vcpu_count;
     struct ax_vcpu *vcpus[AX_CPUS_MAX];
 
@@ -95,6 +100,9 @@ void ax_vm_time_stop(struct ax_vm *vm);
 void ax_vm_time_go(struct ax_vm *vm);
 
 /* ---- vm_build.c ---- */
+
+/* Starts the devices' threads; before the vCPUs. 0 or -errno, logged. */
+int ax_vm_start_devices(struct ax_vm *vm);
 
 /* Takes all steps of a start. -errno of the first that fails, *blame for it. */
 int ax_vm_build(struct ax_vm *vm, enum ax_blame *blame);

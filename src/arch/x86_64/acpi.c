@@ -9,6 +9,7 @@
 #include "arch/x86_64/blob.h"
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/mptable.h"
+#include "devices/device.h"
 
 enum { HEADER_LENGTH = 4, HEADER_CHECKSUM = 9 };
 enum { RSDP_SIZE = 36, RSDP_V1_SIZE = 20, RSDP_CHECKSUM = 8 };
@@ -176,7 +177,68 @@ static void aml_device(struct blob *b, const struct acpi_device *dev)
     aml_close(b, at);
 }
 
-static size_t acpi_dsdt(struct blob *b)
+/* Resource descriptors of large items, 6.4.3. */
+enum {
+    RES_MEMORY32_FIXED = 0x86,
+    RES_WRITABLE = 0x01,
+    RES_EXTENDED_IRQ = 0x89,
+    RES_IRQ_CONSUMER = 0x01,
+    RES_IRQ_EDGE = 0x02, /* active high, not shared */
+};
+
+/* What Linux's virtio_mmio driver looks for: one page and one interrupt. */
+static void aml_virtio(struct blob *b, const struct ax_plan_device *dev,
+                       unsigned index)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    const char name[] = {'V', 'I', hex[index >> 4 & 15], hex[index & 15]};
+    size_t at, crs;
+
+    blob_int(b, AML_EXT, 1);
+    blob_int(b, AML_DEVICE, 1);
+    at = aml_open(b);
+    blob_bytes(b, name, 4);
+    aml_name(b, "_HID");
+    blob_int(b, AML_STRING, 1);
+    blob_bytes(b, "LNRO0005", 9);
+    aml_name(b, "_UID");
+    aml_byte(b, (uint8_t)index);
+    aml_name(b, "_STA");
+    aml_byte(b, 0xf);
+    aml_name(b, "_CRS");
+    blob_int(b, AML_BUFFER, 1);
+    crs = aml_open(b);
+    aml_byte(b, 23);
+    blob_int(b, RES_MEMORY32_FIXED, 1);
+    blob_int(b, 9, 2);
+    blob_int(b, RES_WRITABLE, 1);
+    blob_int(b, dev->base, 4);
+    blob_int(b, AX_DEVICE_PAGE, 4);
+    blob_int(b, RES_EXTENDED_IRQ, 1);
+    blob_int(b, 6, 2);
+    blob_int(b, RES_IRQ_CONSUMER | RES_IRQ_EDGE, 1);
+    blob_int(b, 1, 1); /* interrupts */
+    blob_int(b, dev->irq, 4);
+    blob_int(b, RES_END, 1);
+    blob_int(b, 0, 1);
+    aml_close(b, crs);
+    aml_close(b, at);
+}
+
+static void aml_virtios(struct blob *b, const struct ax_plan *plan)
+{
+    unsigned index = 0;
+
+    for (unsigned i = 0; i < plan->device_count; i++) {
+        const struct ax_plan_device *dev = &plan->devices[i];
+
+        if (!strncmp(dev->type, "virtio_", 7) && dev->irq != AX_IRQ_NONE &&
+            dev->base <= UINT32_MAX - AX_DEVICE_PAGE)
+            aml_virtio(b, dev, index++);
+    }
+}
+
+static size_t acpi_dsdt(struct blob *b, const struct ax_plan *plan)
 {
     const size_t table = acpi_begin(b, "DSDT", 2);
     size_t at;
@@ -194,6 +256,7 @@ static size_t acpi_dsdt(struct blob *b)
     blob_bytes(b, "_SB_", 4);
     for (size_t i = 0; i < AX_ARRAY_LEN(devices); i++)
         aml_device(b, &devices[i]);
+    aml_virtios(b, plan);
     aml_close(b, at);
     acpi_end(b, table);
     return table;
@@ -387,7 +450,7 @@ size_t ax_x86_acpi_build(const struct ax_plan *plan, ax_gpa gpa, uint8_t *buf,
 
     blob_take(&b, RSDP_SIZE);
     facs = gpa + acpi_facs(&b);
-    dsdt = gpa + acpi_dsdt(&b);
+    dsdt = gpa + acpi_dsdt(&b, plan);
     tables[0] = gpa + acpi_fadt(&b, facs, dsdt);
     tables[1] = gpa + acpi_madt(&b, plan);
     rsdt = gpa + acpi_list(&b, "RSDT", 4, tables);

@@ -24,7 +24,7 @@
 #define AX_X86_MP_TABLE_ADDR    0x9f800U /* may start lower (AxVisor) */
 #define AX_X86_MP_POINTER_ADDR  0x9fc00U /* last KiB of 640 - 1 (AxVisor) */
 #define AX_X86_ACPI_ADDR        0xe0000U /* RSDP and all tables */
-#define AX_X86_ACPI_SIZE        0x1000U
+#define AX_X86_ACPI_SIZE        0x2000U
 #define AX_X86_HIGH_RAM_ADDR    0x100000U
 
 /* AxVisor's command line lies in the boot_params page. */
@@ -38,6 +38,7 @@
 
 /* Above RAM: [base] memory continues at 4 GiB when it reaches the hole. */
 #define AX_X86_HOLE_ADDR      0xc0000000U
+#define AX_X86_VIRTIO_ADDR    0xfe000000U /* a page per device */
 #define AX_X86_IOAPIC_ADDR    0xfec00000U
 #define AX_X86_LAPIC_ADDR     0xfee00000U
 #define AX_X86_ENGINE_ADDR    0xfeffc000U /* four pages: an engine's own use */
@@ -63,5 +64,14 @@
 #define AX_X86_IRQ_COM1 4U
 #define AX_X86_IRQ_RTC  8U
 #define AX_X86_IRQ_SCI  9U
+
+/*
+ * ... of virtio devices, in this order. Those below 16 are edges by default, as
+ * our devices are, also for a guest that knows no ACPI; 7 and 15 stand behind
+ * the others because a PIC's spurious interrupts arrive there.
+ */
+#define AX_X86_IRQS_VIRTIO                                                     \
+    5, 6, 10, 11, 3, 14, 7, 15, 16, 17, 18, 19, 20, 21, 22, 23
+#define AX_X86_VIRTIO_MAX 16U
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "backend/kvm/kvm.h"
 
+#include "devices/wire.h"
 #include "log.h"
 #include "memory/memory.h"
 
@@ -126,24 +127,70 @@ static int kvm_vm_create(const struct ax_engine_conf *conf,
     return 0;
 }
 
-static int kvm_mem_map(struct ax_engine_vm *vm, const struct ax_region *region)
+static int vm_add_slot(struct ax_engine_vm *vm, ax_gpa gpa, void *hva,
+                       uint64_t size, bool readonly)
 {
     struct kvm_userspace_memory_region slot = {
-        .slot = vm->mem.count,
-        .flags = region->kind == AX_REGION_ROM ? KVM_MEM_READONLY : 0,
-        .guest_phys_addr = region->gpa,
-        .memory_size = region->size,
-        .userspace_addr = (uintptr_t)region->hva,
+        .slot = vm->slots,
+        .flags = readonly ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = gpa,
+        .memory_size = size,
+        .userspace_addr = (uintptr_t)hva,
     };
+    int err =
+        ax_kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&slot);
+
+    if (!err)
+        vm->slots++;
+    return err;
+}
+
+static int kvm_mem_map(struct ax_engine_vm *vm, const struct ax_region *region)
+{
     int err;
 
     if (vm->mem.count == AX_ARRAY_LEN(vm->mem.regions))
         return vm_fail(vm, "too many memory regions", -ENOSPC);
-    err = ax_kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&slot);
+    err = vm_add_slot(vm, region->gpa, region->hva, region->size,
+                      region->kind == AX_REGION_ROM);
     if (err)
         return vm_fail(vm, "memory slot refused", err);
     vm->mem.regions[vm->mem.count++] = *region;
     return 0;
+}
+
+/* A write to a read-only slot is emulated, as one to no slot at all. */
+static int kvm_page_map(struct ax_engine_vm *vm, ax_gpa gpa, void *hva,
+                        uint64_t size)
+{
+    return vm_add_slot(vm, gpa, hva, size, true);
+}
+
+static int kvm_doorbell(struct ax_engine_vm *vm, ax_gpa gpa, int64_t value,
+                        int fd, bool on)
+{
+    struct kvm_ioeventfd bell = {
+        .datamatch = value == AX_DOORBELL_ANY ? 0 : (uint64_t)value,
+        .addr = gpa,
+        .len = 4,
+        .fd = fd,
+        .flags = (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN) |
+                 (value == AX_DOORBELL_ANY ? 0 : KVM_IOEVENTFD_FLAG_DATAMATCH),
+    };
+
+    return ax_kvm_ioctl(vm->fd, KVM_IOEVENTFD, (uintptr_t)&bell);
+}
+
+static int kvm_irq_event(struct ax_engine_vm *vm, unsigned line, int fd,
+                         bool on)
+{
+    struct kvm_irqfd irq = {
+        .fd = (uint32_t)fd,
+        .gsi = line,
+        .flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN,
+    };
+
+    return ax_kvm_ioctl(vm->fd, KVM_IRQFD, (uintptr_t)&irq);
 }
 
 static int kvm_irq_line(struct ax_engine_vm *vm, unsigned line, bool level)
@@ -562,6 +609,9 @@ const struct ax_backend_ops ax_kvm = {
     .vm_create = kvm_vm_create,
     .vm_destroy = kvm_vm_destroy,
     .mem_map = kvm_mem_map,
+    .page_map = kvm_page_map,
+    .doorbell = kvm_doorbell,
+    .irq_event = kvm_irq_event,
     .vm_seal = ax_kvm_arch_vm_seal,
     .irq_line = kvm_irq_line,
     .vcpu_create = kvm_vcpu_create,

@@ -23,6 +23,7 @@ struct ax_engine_vm {
     unsigned vcpus;
     size_t run_bytes;     /* of the kvm_run mapping */
     struct ax_memory mem; /* as mapped; the pages are not ours */
+    unsigned slots;       /* memory slots in use, pages of devices among them */
     void *arch;           /* of arch/<a>/kvm*.c */
 };
 
