@@ -103,6 +103,10 @@ ev.h: devices/loop.c
 linux/kvm.h: backend/kvm/* arch/*/kvm*.[ch]
 asm/kvm.h: backend/kvm/* arch/*/kvm*.[ch]
 libfdt.h: vmm/fdt.c
+linux/vhost.h: devices/vhost.c
+linux/vhost_types.h: devices/vhost.c
+linux/if_tun.h: devices/netlink_tap.c
+slirp/*: devices/netlink_user.c
 '
 
 breaches=0
