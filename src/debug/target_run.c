@@ -5,19 +5,20 @@
  */
 #include "debug/target_parts.h"
 
+#include "devices/clock.h"
 #include "devices/loop.h"
 #include "log.h"
 #include "vcpu/vcpu.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 /* A debugger that steps comes back at once: guest time is not stopped and
  * started for each. */
 #define LAZY_NS UINT64_C(20000000)
 
-/* ... and both the step and the debugger's next are there sooner than a loop
- * that sleeps would have woken. */
+/* ... and a step is over sooner than a loop that sleeps would have woken. */
 #define AWAKE_NS UINT64_C(50000)
 
 /* ---- letting go ---- */
@@ -44,10 +45,12 @@ static bool find_place(void *ctx, uint64_t addr, ax_gpa *gpa)
     return false;
 }
 
-static void target_stay_awake(const struct ax_target *t)
+static void target_await_step(struct ax_target *t)
 {
-    if (t->spins)
-        ax_loop_linger(ax_vm_loop(t->vm), AWAKE_NS);
+    const uint64_t end = ax_clock_now_ns() + AWAKE_NS;
+
+    while (!atomic_load(&t->calls) && ax_clock_now_ns() < end)
+        sched_yield();
 }
 
 int ax_target_let_go(struct ax_target *t)
@@ -74,8 +77,8 @@ int ax_target_let_go(struct ax_target *t)
     t->halted = false;
     ax_target_claim(t);
     err = ax_vm_let_go(t->vm, run, t->quiet);
-    if (!err && t->quiet)
-        target_stay_awake(t);
+    if (!err && t->quiet && t->spins)
+        target_await_step(t);
     if (!err)
         return 0;
     ax_breakpoints_unplant(&t->breakpoints, ax_target_memory(t), t->ops);
@@ -217,14 +220,11 @@ static void target_stopped(struct ax_target *t,
     t->asked = false;
     t->last = *stop;
     ax_target_claim(t);
-    if (stop->why != AX_WHY_STEP) {
+    if (stop->why != AX_WHY_STEP)
         ax_vm_stop_time(t->vm);
-    } else {
-        target_stay_awake(t);
-        if (!t->lazy_armed)
-            ax_timer_arm(t->lazy, LAZY_NS, 0);
-        t->lazy_armed = true;
-    }
+    else if (!t->lazy_armed)
+        ax_timer_arm(t->lazy, LAZY_NS, 0);
+    t->lazy_armed |= stop->why == AX_WHY_STEP;
     target_announce(t, stop);
 }
 

@@ -3,19 +3,14 @@
  */
 #include "devices/loop.h"
 
-#include "devices/clock.h"
-
 #include <errno.h>
 #include <ev.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 struct ax_loop {
     struct ev_loop *ev;
-    bool stopped;
-    uint64_t awake_until_ns; /* 0: it sleeps when there is nothing to do */
 };
 
 struct ax_watch {
@@ -65,34 +60,14 @@ void ax_loop_destroy(struct ax_loop *loop)
     free(loop);
 }
 
-static bool loop_is_awake(struct ax_loop *loop)
-{
-    if (loop->awake_until_ns && ax_clock_now_ns() >= loop->awake_until_ns)
-        loop->awake_until_ns = 0;
-    return loop->awake_until_ns;
-}
-
 void ax_loop_run(struct ax_loop *loop)
 {
-    int flags = EVRUN_ONCE;
-
-    loop->stopped = false;
-    while (ev_run(loop->ev, flags) && !loop->stopped) {
-        flags = loop_is_awake(loop) ? EVRUN_NOWAIT : EVRUN_ONCE;
-        if (flags == EVRUN_NOWAIT)
-            sched_yield();
-    }
+    ev_run(loop->ev, 0);
 }
 
 void ax_loop_stop(struct ax_loop *loop)
 {
-    loop->stopped = true;
     ev_break(loop->ev, EVBREAK_ALL);
-}
-
-void ax_loop_linger(struct ax_loop *loop, uint64_t ns)
-{
-    loop->awake_until_ns = ax_clock_now_ns() + ns;
 }
 
 static int loop_to_ev(unsigned events)

@@ -27,13 +27,6 @@ void ax_loop_destroy(struct ax_loop *loop);
 void ax_loop_run(struct ax_loop *loop);
 void ax_loop_stop(struct ax_loop *loop);
 
-/*
- * For ns from now the loop looks for news instead of sleeping until they come:
- * for an answer that is sooner there than a thread that sleeps has woken. It
- * yields to whoever else wants the CPU.
- */
-void ax_loop_linger(struct ax_loop *loop, uint64_t ns);
-
 /* Calls fn while fd is ready for any of events (AX_LOOP_*; may be 0). */
 int ax_watch_create(struct ax_loop *loop, int fd, unsigned events,
                     void (*fn)(void *ctx, unsigned events), void *ctx,

@@ -163,36 +163,3 @@ Test(loop, destroying_nothing_is_fine)
     ax_wake_destroy(NULL);
     ax_loop_destroy(NULL);
 }
-
-static void on_time(void *ctx, uint64_t count)
-{
-    struct seen *s = ctx;
-
-    s->count += count;
-    if (s->count == 1) /* it lingers, and behind that it sleeps again */
-        ax_loop_linger(loop, 1000000);
-    if (s->count >= 3)
-        ax_loop_stop(loop);
-}
-
-Test(loop, one_that_lingers_hears_of_everything)
-{
-    struct seen s = {0};
-    int fds[2];
-
-    cr_assert_eq(pipe(fds), 0);
-    s.fd = fds[0];
-    ax_loop_linger(loop, UINT64_C(10000000000));
-    cr_assert_eq(
-        ax_watch_create(loop, fds[0], AX_LOOP_READ, on_fd, &s, &s.watch), 0);
-    cr_assert_eq(write(fds[1], "x", 1), 1);
-    ax_loop_run(loop);
-    cr_assert_eq(s.calls, 1);
-    ax_watch_destroy(s.watch);
-    ax_loop_linger(loop, 0);
-    cr_assert_eq(ax_timer_create(loop, on_time, &s, &s.timer), 0);
-    ax_timer_arm(s.timer, 1000000, 2000000);
-    ax_loop_run(loop);
-    cr_assert_geq(s.count, 3);
-    ax_timer_destroy(s.timer);
-}
