@@ -75,6 +75,8 @@ debug/session_parts.h debug/session.c debug/session_*.c
 debug/gdb.[ch]
 debug/stubs.[ch]
 host/*
+initramfs.[ch]
+kmodules.[ch]
 cli.[ch]
 run.[ch]
 client/*

@@ -82,7 +82,7 @@ run_tests() {
 }
 
 format() {
-    find src tests bench \( -name '*.[ch]' -o -name '*.cc' \) \
+    find src guest tests bench \( -name '*.[ch]' -o -name '*.cc' \) \
         -exec clang-format --dry-run -Werror {} +
 }
 
