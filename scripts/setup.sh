@@ -23,10 +23,10 @@ packages() {
         ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     package) echo dpkg-dev file ;;
-    lab) echo qemu-system-x86 busybox-static cpio ;;
+    lab) echo qemu-system-x86 busybox-static cpio kmod e2fsprogs ;;
     vtx)
         echo bochs bochs-term bochsbios vgabios grub-pc-bin grub-common \
-            xorriso mtools busybox-static cpio
+            xorriso mtools busybox-static cpio kmod
         ;;
     *) usage_error "unknown role '$1'" ;;
     esac
