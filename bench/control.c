@@ -133,6 +133,7 @@ static struct ax_vm *add(struct ax_fleet *fleet, const struct ax_source *kernel)
                                "entry_point = 0x1000\nentry_mode = \"real\"\n"
                                "[console]\nmode = \"none\"\n";
     struct ax_config_source src = {.file = "(bench)",
+                                   .builtin = true,
                                    .text = text,
                                    .size = sizeof(text) - 1,
                                    .report = report};

@@ -333,6 +333,7 @@ static int run_load_config(struct run *run, const char *file)
     const struct ax_options *options = run->options;
     struct ax_config_source src = {
         .file = file ? file : "(demo)",
+        .builtin = !file,
         .text = file ? NULL : demo_config,
         .size = file ? 0 : sizeof(demo_config) - 1,
         .sets = options->sets,

@@ -22,7 +22,8 @@
     X(pit_speaker)                                                             \
     X(pvpanic)                                                                 \
     X(reset_cf9)                                                               \
-    X(uart16550)
+    X(uart16550)                                                               \
+    X(virtio_rng)
 /* clang-format on */
 
 #define AX_DEVICE_DECLARE(name) extern const struct ax_device_ops ax_##name;

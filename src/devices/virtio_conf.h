@@ -7,6 +7,15 @@
 
 #include "base.h"
 
+/* What fits into the queues of a device: a net queue is a pair, and the control
+ * queue makes one more; a console port is a pair, and control is another. */
+enum { AX_DISK_QUEUES = 16, AX_NET_QUEUES = 7, AX_VCONSOLE_PORTS = 7 };
+
+enum { AX_DISK_SERIAL = 20, AX_SHARE_TAG = 31, AX_VCONSOLE_NAME = 63 };
+
+/* Who does the work of the queues: the host's kernel, if it is on. */
+enum ax_vhost { AX_VHOST_AUTO, AX_VHOST_OFF, AX_VHOST_ON };
+
 enum ax_disk_format { AX_DISK_AUTO, AX_DISK_RAW, AX_DISK_QCOW2 };
 
 enum ax_disk_cache {
@@ -22,7 +31,7 @@ struct ax_disk_conf {
     enum ax_disk_cache cache;
     bool readonly;
     bool overlay; /* writes go nowhere that lasts: the image stays as it is */
-    char *serial; /* at most 20 bytes; NULL: none */
+    char *serial; /* at most AX_DISK_SERIAL bytes; NULL: none */
     unsigned queues;
     unsigned block_size;          /* 512 or 4096 */
     uint64_t iops_max, bytes_max; /* per second, 0: no limit */
@@ -36,19 +45,21 @@ enum ax_net_mode {
     AX_NET_NONE,   /* a card without a cable */
 };
 
-enum ax_net_vhost { AX_NET_VHOST_AUTO, AX_NET_VHOST_OFF, AX_NET_VHOST_ON };
-
 struct ax_net_conf {
     enum ax_net_mode mode;
-    char *mac;      /* "52:54:00:..."; NULL: made from the VM's name */
-    char *ifname;   /* TAP; NULL: the kernel chooses */
-    char *path;     /* SOCKET, PASST */
-    char **hostfwd; /* USER: "tcp:HOST:PORT-GUESTPORT"; NULL-terminated */
-    unsigned fd;    /* TAP: an open one; 0: none */
+    char *mac;    /* "52:54:00:..."; NULL: made from the VM's name */
+    char *ifname; /* TAP; NULL: the kernel chooses */
+    char *path;   /* SOCKET, PASST */
+    /*
+     * USER: "tcp:HOST:PORT-GUESTPORT" or "udp:...", HOST an IPv4 address or an
+     * IPv6 one in brackets; NULL-terminated, NULL: none.
+     */
+    char **hostfwd;
+    unsigned fd; /* TAP: an open one; 0: none */
     unsigned queues;
     unsigned mtu; /* 0: the driver's own */
     bool offload; /* checksums and segmentation */
-    enum ax_net_vhost vhost;
+    enum ax_vhost vhost;
 };
 
 struct ax_vconsole_conf {
@@ -64,6 +75,7 @@ struct ax_share_conf {
 struct ax_vsock_conf {
     uint64_t cid; /* 0: no device */
     char *uds;    /* path; NULL: vhost-vsock */
+    enum ax_vhost vhost;
 };
 
 struct ax_balloon_conf {

@@ -89,39 +89,52 @@ static int read_file(struct conf_load *load, char **text)
 
 /* ---- the tree ---- */
 
-/* won[id]: the override that replaces the key, from 1; 0: none does. */
-static void walk_keys(struct conf_load *load, const struct ax_toml *table,
-                      const unsigned *won)
+void ax_config_read_keys(struct conf_load *load, const char *name,
+                         const struct ax_toml *table,
+                         const struct ax_toml *done)
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct ax_toml *item = &table->items[i];
         struct ax_pos at = {item->key_line, item->key_column};
-        enum conf_key_id id = ax_config_find_key(table->key, item->key);
+        enum conf_key_id id = ax_config_find_key(name, item->key);
 
         if (id == CONF_KEYS)
-            ax_config_say_unknown_key(load, at, table->key, item->key);
-        else if (!won[id])
+            ax_config_say_unknown_key(load, at, name, item->key);
+        else if (!load->won[id] && item != done)
             ax_config_read_value(load, id, item);
     }
 }
 
-static void walk_file(struct conf_load *load, const struct ax_toml *root,
-                      const unsigned *won)
+static void say_shape(struct conf_load *load, const struct ax_toml *item,
+                      bool table, const struct conf_rows *rows)
+{
+    struct ax_pos at = {item->key_line, item->key_column};
+    char expected[64] = "a table";
+
+    if (rows)
+        snprintf(expected, sizeof(expected), "%s[%s], a table for each",
+                 table ? "a table, or " : "", rows->table);
+    ax_config_say(
+        load, AX_SEVERITY_ERROR, at, &(struct conf_hint){.expected = expected},
+        "'%s' has the wrong type: found %s", item->key, ax_config_found(item));
+}
+
+static void walk_file(struct conf_load *load, const struct ax_toml *root)
 {
     for (size_t i = 0; i < root->count; i++) {
         const struct ax_toml *item = &root->items[i];
+        const struct conf_rows *rows = ax_config_find_rows(item->key);
         struct ax_pos at = {item->key_line, item->key_column};
-        bool known = ax_config_is_table(item->key);
+        bool table = ax_config_is_table(item->key);
 
-        if (item->type == AX_TOML_TABLE && known) {
+        if (item->type == AX_TOML_TABLE && table) {
             if (!strcmp(item->key, "kernel"))
                 load->kernel = at;
-            walk_keys(load, item, won);
-        } else if (known) {
-            ax_config_say(load, AX_SEVERITY_ERROR, at,
-                          &(struct conf_hint){.expected = "a table"},
-                          "'%s' has the wrong type: found %s", item->key,
-                          ax_config_found(item));
+            ax_config_read_keys(load, item->key, item, NULL);
+        } else if (item->type == AX_TOML_ARRAY && rows) {
+            ax_config_read_rows(load, rows, item);
+        } else if (table || rows) {
+            say_shape(load, item, table, rows);
         } else if (item->type == AX_TOML_TABLE) {
             ax_config_say_unknown_table(load, at, item->key);
         } else {
@@ -145,24 +158,23 @@ static int parse_file(struct conf_load *load, struct ax_toml **root)
 static int read_values(struct conf_load *load, struct conf_set *sets,
                        unsigned count)
 {
-    unsigned won[CONF_KEYS + 1] = {0}; /* the last one catches the unknown */
     struct ax_toml *root = NULL;
     int err;
 
     for (unsigned i = 0; i < count; i++) {
         load->set = i + 1;
         ax_config_parse_set(load, load->src->sets[i], &sets[i]);
-        won[sets[i].id] = i + 1;
+        load->won[sets[i].id] = i + 1;
     }
     load->set = 0;
     err = parse_file(load, &root);
     if (!err)
-        walk_file(load, root, won);
+        walk_file(load, root);
     ax_toml_destroy(root);
     for (unsigned i = 0; !err && !load->err && i < count; i++) {
         load->set = i + 1;
         load->set_column = sets[i].column;
-        if (sets[i].tree && won[sets[i].id] == i + 1)
+        if (sets[i].tree && load->won[sets[i].id] == i + 1)
             ax_config_read_value(load, sets[i].id, &sets[i].tree->items[0]);
     }
     load->set = 0;
@@ -198,10 +210,10 @@ static void forget_set(struct ax_pos *at)
 static void forget_sets(struct ax_config *conf)
 {
     struct ax_pos *const all[] = {
-        &conf->arch_pos,     &conf->kernel.pos,      &conf->initrd.pos,
-        &conf->dtb.pos,      &conf->bios.pos,        &conf->disk.pos,
-        &conf->entry.pos,    &conf->kernel_load.pos, &conf->initrd_load.pos,
-        &conf->dtb_load.pos, &conf->bios_load.pos,
+        &conf->arch_pos,        &conf->kernel.pos,      &conf->initrd.pos,
+        &conf->dtb.pos,         &conf->bios.pos,        &conf->entry.pos,
+        &conf->kernel_load.pos, &conf->initrd_load.pos, &conf->dtb_load.pos,
+        &conf->bios_load.pos,
     };
 
     for (unsigned i = 0; i < AX_ARRAY_LEN(all); i++)
@@ -216,6 +228,8 @@ static void forget_sets(struct ax_config *conf)
         forget_set(&conf->windows[i].pos);
     for (unsigned i = 0; i < conf->port_count; i++)
         forget_set(&conf->ports[i].pos);
+    for (unsigned i = 0; i < conf->disk_count; i++)
+        forget_set(&conf->disks[i].pos); /* AxVisor's disk_path is a key */
 }
 
 /* ---- the door ---- */
@@ -241,6 +255,9 @@ static struct ax_config *config_new(const char *file)
     conf->escapes = true;
     conf->debug_exit = true;
     conf->debug_port = true;
+    conf->balloon.deflate_on_oom = true;
+    conf->balloon.free_page_reporting = true;
+    conf->rng = true;
     return conf;
 }
 
@@ -265,6 +282,7 @@ int ax_config_load(const struct ax_config_source *src, struct ax_config **out)
     free(text);
     free(load.extra.uefi_firmware.path);
     free(load.extra.initrd.path);
+    free(load.extra.disk.path);
     if (err) {
         ax_config_destroy(load.conf);
         return err;
@@ -286,6 +304,7 @@ void ax_config_destroy(struct ax_config *conf)
     if (!conf)
         return;
     ax_config_free_lists(conf);
+    ax_config_free_rows(conf);
     strings_free(conf->cpu_hide);
     strings_free(conf->cpu_expose);
     strings_free(conf->excluded);
@@ -293,7 +312,7 @@ void ax_config_destroy(struct ax_config *conf)
     free(conf->initrd.path);
     free(conf->dtb.path);
     free(conf->bios.path);
-    free(conf->disk.path);
+    free(conf->vsock.uds);
     free(conf->cmdline);
     free(conf->console);
     free(conf->gdb);

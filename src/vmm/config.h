@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "base.h"
+#include "devices/virtio_conf.h"
 #include "log.h"
 #include "memory/memory.h"
 
@@ -111,6 +112,37 @@ struct ax_config_addr {
     struct ax_pos pos;
 };
 
+/* Where a virtio device stands; not given: where the board has room. */
+struct ax_config_place {
+    bool given;
+    uint64_t base, irq; /* irq 0: one of the board's */
+};
+
+struct ax_config_disk {
+    struct ax_disk_conf conf;
+    struct ax_config_place place;
+    struct ax_pos pos;
+};
+
+struct ax_config_net {
+    struct ax_net_conf conf;
+    struct ax_config_place place;
+    struct ax_pos pos;
+};
+
+/* A port; all of a VM belong to one device, whose place is the first one's. */
+struct ax_config_vconsole {
+    struct ax_vconsole_conf conf;
+    struct ax_config_place place;
+    struct ax_pos pos;
+};
+
+struct ax_config_share {
+    struct ax_share_conf conf;
+    struct ax_config_place place;
+    struct ax_pos pos;
+};
+
 struct ax_config {
     char *file; /* as the user named it; "(demo)" for the built-in guest */
 
@@ -130,7 +162,7 @@ struct ax_config {
     uint64_t stop_timeout_ns; /* for a guest asked to power off */
 
     /* [kernel] */
-    struct ax_config_path kernel, initrd, dtb, bios, disk;
+    struct ax_config_path kernel, initrd, dtb, bios;
     struct ax_config_addr entry, kernel_load, initrd_load, dtb_load, bios_load;
     char *cmdline; /* NULL: not given */
     bool axvisor;  /* entry_point or kernel_load_addr given: their protocols */
@@ -161,6 +193,16 @@ struct ax_config {
     char *console; /* ax_console_create's spec */
     bool escapes;  /* Ctrl-a commands */
 
+    /* virtio: [[disk]], [[net]], [[console]], [[share]]; NULL: none */
+    unsigned disk_count, net_count, vconsole_count, share_count;
+    struct ax_config_disk *disks;
+    struct ax_config_net *nets;
+    struct ax_config_vconsole *vconsoles;
+    struct ax_config_share *shares;
+    struct ax_vsock_conf vsock;     /* [vsock] */
+    struct ax_balloon_conf balloon; /* [balloon] */
+    bool rng;                       /* [rng] */
+
     /* [debug] */
     bool debug_exit;     /* port 0xf4 */
     bool debug_port;     /* port 0xe9 */
@@ -185,16 +227,13 @@ typedef void ax_config_report(void *ctx, enum ax_severity severity,
                               const char *text);
 
 struct ax_config_source {
-    /*
-     * Path for messages and relative paths. A name in parentheses is no file:
-     * such a guest brings its kernel along, so that none is looked for.
-     */
-    const char *file;
+    const char *file;        /* path, for messages and relative paths */
     const char *text;        /* its contents; NULL: read file */
     size_t size;             /* of text */
     const char *const *sets; /* "table.key=value" overrides, NULL-terminated */
     const struct ax_hostconf *host; /* host-wide defaults, may be NULL */
-    bool lenient;                   /* unknown keys are warnings */
+    bool builtin;    /* the kernel is not a file, and none is looked for */
+    bool lenient;    /* unknown keys are warnings */
     bool need_files; /* a missing image is an error, not a warning */
     bool notes;      /* report takes AX_SEVERITY_NOTE as well */
     ax_config_report *report;

@@ -137,7 +137,7 @@ static const char *infer(const struct conf_load *load, const char **why)
 {
     const struct ax_config *conf = load->conf;
     const char *arch =
-        conf_is_builtin(load) ? NULL : image_arch(conf->kernel.path);
+        load->src->builtin ? NULL : image_arch(conf->kernel.path);
 
     *why = "the kernel image";
     if (arch)

@@ -6,7 +6,6 @@
  * mistake gives one message. Called once by config.c.
  */
 #include "conf/hostconf.h"
-#include "debug/listen.h"
 #include "devices/console.h"
 #include "vmm/config_impl.h"
 
@@ -315,7 +314,7 @@ static void check_initrd(struct conf_load *load)
 static void check_kernel(struct conf_load *load)
 {
     if (load->given[KEY_KERNEL_PATH].given || load->conf->bios.path ||
-        load->given[KEY_BIOS_PATH].given || conf_is_builtin(load))
+        load->given[KEY_BIOS_PATH].given || load->src->builtin)
         return;
     ax_config_say(load, AX_SEVERITY_ERROR, load->kernel,
                   &(struct conf_hint){.expected = "[kernel] kernel_path, the "
@@ -337,12 +336,6 @@ static void check_unused(struct conf_load *load)
                           "instead of a device tree",
                           ax_config_keys[trees[i]].name);
     }
-    if (conf->disk.path)
-        ax_config_say(load, AX_SEVERITY_WARNING, conf->disk.pos,
-                      &(struct conf_hint){.help = "put the root file system "
-                                                  "into ramdisk_path"},
-                      "disk_path has no effect: no disk is attached, as in "
-                      "AxVisor");
 }
 
 /* ---- files ---- */
@@ -358,31 +351,37 @@ static int file_error(const char *path)
     return access(path, R_OK) ? errno : 0;
 }
 
-static void check_file(struct conf_load *load, const char *name,
-                       const struct ax_config_path *file)
+void ax_config_say_absent(struct conf_load *load, const char *name,
+                          const char *path, struct ax_pos at, int err)
 {
-    int err = file->path ? file_error(file->path) : 0;
-    const char *base = err ? strrchr(file->path, '/') : NULL;
-    bool tilde = err && (*file->path == '~' || strstr(file->path, "/~"));
+    const char *base = strrchr(path, '/');
+    bool tilde = *path == '~' || strstr(path, "/~");
 
-    if (!err)
-        return;
     ax_config_say(
         load, load->src->need_files ? AX_SEVERITY_ERROR : AX_SEVERITY_WARNING,
-        file->pos,
+        at,
         &(struct conf_hint){.help = tilde ? "'~' is not expanded; "
                                             "write the whole path"
                                     : base && !base[1]
                                         ? "this names a directory"
                                         : NULL},
-        "%s: cannot open '%s': %s", name, file->path, strerror(err));
+        "%s: cannot open '%s': %s", name, path, strerror(err));
+}
+
+static void check_file(struct conf_load *load, const char *name,
+                       const struct ax_config_path *file)
+{
+    int err = file->path ? file_error(file->path) : 0;
+
+    if (err)
+        ax_config_say_absent(load, name, file->path, file->pos, err);
 }
 
 static void check_files(struct conf_load *load)
 {
     const struct ax_config *conf = load->conf;
 
-    if (conf_is_builtin(load))
+    if (load->src->builtin)
         return;
     check_file(load, "kernel_path", &conf->kernel);
     check_file(load, "ramdisk_path", &conf->initrd);
@@ -391,7 +390,7 @@ static void check_files(struct conf_load *load)
         check_file(load, "bios_path", &conf->bios);
 }
 
-/* ---- [cpu], [console], [debug] ---- */
+/* ---- [cpu], [console] ---- */
 
 static void check_features(struct conf_load *load)
 {
@@ -409,67 +408,23 @@ static void check_features(struct conf_load *load)
     }
 }
 
-/*
- * Paths in a file are seen from there, those of a command line are not. *spec
- * is what id gives: "unix:PATH", "file:PATH", or none.
- */
-static void resolve_spec(struct conf_load *load, enum conf_key_id id,
-                         char **spec)
-{
-    char *path, *whole;
-
-    if (load->given[id].val.line & CONF_SET ||
-        (strncmp(*spec, "unix:", 5) && strncmp(*spec, "file:", 5)) ||
-        !(*spec)[5])
-        return;
-    path = ax_config_join(load->src->file, *spec + 5);
-    if (!path || asprintf(&whole, "%.5s%s", *spec, path) < 0) {
-        free(path);
-        load->err = -ENOMEM;
-        return;
-    }
-    free(path);
-    free(*spec);
-    *spec = whole;
-}
-
+/* What a file or an override says has been checked as it was read. */
 static void check_console(struct conf_load *load)
 {
+    const char *host = load->src->host ? load->src->host->console : NULL;
     struct ax_config *conf = load->conf;
-    bool host = load->src->host && load->src->host->console;
     const char *problem;
 
-    if (load->given[KEY_CONSOLE_MODE].bad)
+    if (load->given[KEY_CONSOLE_MODE].given)
         return;
-    if (conf->console)
-        resolve_spec(load, KEY_CONSOLE_MODE, &conf->console);
-    else
-        conf->console = copy(load, host ? load->src->host->console : "stdio");
+    conf->console = copy(load, host ? host : "stdio");
     problem = load->err ? NULL : ax_console_check_spec(conf->console);
-    if (problem && load->given[KEY_CONSOLE_MODE].given)
-        ax_config_say(load, AX_SEVERITY_ERROR,
-                      load->given[KEY_CONSOLE_MODE].val, NULL,
-                      "console \"%.64s\": %s", conf->console, problem);
-    else if (problem)
+    if (problem)
         ax_config_say(load, AX_SEVERITY_ERROR, (struct ax_pos){0, 0},
                       &(struct conf_hint){.help = "see [console] mode in "
                                                   "axvm.conf"},
                       "console \"%.64s\", this host's default: %s",
                       conf->console, problem);
-}
-
-static void check_gdb(struct conf_load *load)
-{
-    struct ax_config *conf = load->conf;
-    const char *problem;
-
-    if (!conf_has(load, KEY_GDB))
-        return;
-    resolve_spec(load, KEY_GDB, &conf->gdb);
-    problem = load->err ? NULL : ax_listen_check(conf->gdb);
-    if (problem)
-        ax_config_say(load, AX_SEVERITY_ERROR, load->given[KEY_GDB].val, NULL,
-                      "gdb \"%.64s\": %s", conf->gdb, problem);
 }
 
 void ax_config_check(struct conf_load *load)
@@ -494,6 +449,6 @@ void ax_config_check(struct conf_load *load)
     ax_config_check_devices(load);
     check_features(load);
     check_console(load);
-    check_gdb(load);
+    ax_config_check_virtio(load);
     check_files(load);
 }

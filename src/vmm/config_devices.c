@@ -22,8 +22,6 @@ static bool is_arch(const struct conf_load *load, const char *arch)
 static const char ivc_later[] =
     "inter-VM channels are not implemented in this version; the device is "
     "absent";
-static const char virtio_later[] =
-    "virtio devices arrive with a later version; the device is absent";
 static const char own_gic[] =
     "passes on the host's interrupt controller; the emulated board's own GIC "
     "takes its place";
@@ -51,9 +49,9 @@ static const struct emu_kind {
     {AX_EMU_X86_PIT, "X86Pit", "x86_64", NULL, 0x40},
     {AX_EMU_LOONGARCH_PCH_PIC, "LoongArchPchPic", "loongarch64", NULL, 0},
     {AX_EMU_PPPT_GLOBAL, "PPPTGlobal", "riscv64", own_plic, 0},
-    {AX_EMU_VIRTIO_BLK, "VirtioBlk", NULL, virtio_later, 0},
-    {AX_EMU_VIRTIO_NET, "VirtioNet", NULL, virtio_later, 0},
-    {AX_EMU_VIRTIO_CONSOLE, "VirtioConsole", NULL, virtio_later, 0},
+    {AX_EMU_VIRTIO_BLK, "VirtioBlk", NULL, NULL, 0},
+    {AX_EMU_VIRTIO_NET, "VirtioNet", NULL, NULL, 0},
+    {AX_EMU_VIRTIO_CONSOLE, "VirtioConsole", NULL, NULL, 0},
 };
 
 static void say_unknown_type(struct conf_load *load,

@@ -203,6 +203,9 @@ static void print_value(FILE *to, const struct conf_key *key, const char *base,
     case KIND_STRING:
         print_quoted(to, *(char *const *)from);
         break;
+    case KIND_FILE:
+        print_path(to, "", *(char *const *)from);
+        break;
     case KIND_PATH:
         print_path(to, "", ((const struct ax_config_path *)from)->path);
         break;
@@ -215,6 +218,7 @@ static void print_value(FILE *to, const struct conf_key *key, const char *base,
     case KIND_SECONDS:
         print_seconds(to, *(const uint64_t *)from);
         break;
+    case KIND_CONSOLE:
     case KIND_LISTEN:
         print_spec(to, *(char *const *)from);
         break;
@@ -222,7 +226,10 @@ static void print_value(FILE *to, const struct conf_key *key, const char *base,
         print_flags(to, key->words, *(const unsigned *)from);
         break;
     case KIND_STRINGS:
-        print_strings(to, *(char **const *)from, "", "");
+        if (*(char **const *)from)
+            print_strings(to, *(char **const *)from, "", "");
+        else
+            fputs("[]", to);
         break;
     case KIND_EXCLUDED:
         print_strings(to, *(char **const *)from, "[", "]");
@@ -255,6 +262,17 @@ static bool is_present(enum conf_key_id id, const struct ax_config *conf,
         return conf->region_count;
     case KEY_ENABLE_BIOS:
         return conf->protocol != AX_BOOT_AUTO;
+    case KEY_NET_FD:
+    case KEY_NET_MTU:
+        return *(const unsigned *)from;
+    case KEY_NET_HOSTFWD:
+        return *(char **const *)from;
+    case KEY_NET_VHOST:
+        return ((const struct ax_config_net *)(const void *)base)->conf.mode ==
+               AX_NET_TAP;
+    case KEY_VSOCK_CID:
+    case KEY_VSOCK_VHOST:
+        return conf->vsock.cid;
     default:
         break;
     }
@@ -264,6 +282,8 @@ static bool is_present(enum conf_key_id id, const struct ax_config *conf,
     case KIND_PATH:
         return ((const struct ax_config_path *)from)->path;
     case KIND_STRING:
+    case KIND_FILE:
+    case KIND_CONSOLE:
     case KIND_LISTEN:
         return *(char *const *)from;
     default:
@@ -273,10 +293,15 @@ static bool is_present(enum conf_key_id id, const struct ax_config *conf,
 
 static void print_key(FILE *to, enum conf_key_id id,
                       const struct ax_config *conf,
-                      const struct conf_extra *extra)
+                      const struct conf_extra *extra, const char *row)
 {
     const struct conf_key *key = &ax_config_keys[id];
-    const char *base = key->extra ? (const char *)extra : (const char *)conf;
+    const char *const bases[] = {
+        [HOME_CONFIG] = (const char *)conf,
+        [HOME_EXTRA] = (const char *)extra,
+        [HOME_ROW] = row,
+    };
+    const char *base = bases[key->home];
 
     fprintf(to, "# %s\n", key->doc);
     if (!is_present(id, conf, base)) {
@@ -284,11 +309,35 @@ static void print_key(FILE *to, enum conf_key_id id,
         return;
     }
     fprintf(to, "%s = ", key->name);
-    if (id == KEY_CONSOLE_MODE)
-        print_spec(to, conf->console);
-    else
-        print_value(to, key, base, conf);
+    print_value(to, key, base, conf);
     fputc('\n', to);
+}
+
+/* All keys of a table; row: of an array of tables. */
+static void print_keys(FILE *to, const char *table,
+                       const struct ax_config *conf,
+                       const struct conf_extra *extra, const char *row)
+{
+    for (unsigned id = 0; id < CONF_KEYS; id++) {
+        /* Other names of keys that are printed already. */
+        if (!strcmp(ax_config_keys[id].table, table) && id != KEY_INITRD &&
+            id != KEY_UEFI_FIRMWARE_PATH)
+            print_key(to, (enum conf_key_id)id, conf, extra, row);
+    }
+}
+
+static void print_array(FILE *to, const char *table,
+                        const struct ax_config *conf,
+                        const struct conf_extra *extra)
+{
+    const struct conf_rows *rows = ax_config_rows;
+
+    while (strcmp(rows->table, table) != 0)
+        rows++;
+    for (unsigned i = 0; i < ax_config_row_count(conf, rows); i++) {
+        fprintf(to, "\n[%s]\n", table);
+        print_keys(to, table, conf, extra, ax_config_row(conf, rows, i));
+    }
 }
 
 void ax_config_dump(const struct ax_config *conf, FILE *to)
@@ -296,17 +345,24 @@ void ax_config_dump(const struct ax_config *conf, FILE *to)
     struct conf_extra extra = {
         .enable_bios = conf->protocol == AX_BOOT_MULTIBOOT ||
                        conf->protocol == AX_BOOT_UEFI,
+        .console_device = CONSOLE_VIRTIO,
     };
     const char *table = "";
 
     fprintf(to, "# The effective configuration, defaults included.\n");
     for (unsigned id = 0; id < CONF_KEYS; id++) {
-        if (strcmp(table, ax_config_keys[id].table)) {
-            table = ax_config_keys[id].table;
-            fprintf(to, "\n[%s]\n", table);
+        if (!strcmp(table, ax_config_keys[id].table))
+            continue;
+        table = ax_config_keys[id].table;
+        if (*table == '[') {
+            print_array(to, table, conf, &extra);
+            continue;
         }
-        /* Other names of keys that are printed already. */
-        if (id != KEY_INITRD && id != KEY_UEFI_FIRMWARE_PATH)
-            print_key(to, (enum conf_key_id)id, conf, &extra);
+        /* TOML has no table and array of one name: the array takes it along. */
+        if (!strcmp(table, "console") && conf->vconsole_count)
+            fprintf(to, "\n[[%s]]\ndevice = \"serial\"\n", table);
+        else
+            fprintf(to, "\n[%s]\n", table);
+        print_keys(to, table, conf, &extra, NULL);
     }
 }

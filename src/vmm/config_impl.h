@@ -11,6 +11,8 @@
 #include "conf/toml.h"
 #include "vmm/config.h"
 
+struct conf_load;
+
 enum {
     CONF_LIST_MAX = 256, /* rows in any list */
     CONF_REPORTS = 100,  /* problems told in full */
@@ -47,7 +49,7 @@ enum conf_key_id {
     KEY_BIOS_PATH,
     KEY_UEFI_FIRMWARE_PATH,
     KEY_BIOS_LOAD_ADDR,
-    KEY_DISK_PATH,
+    KEY_AXVISOR_DISK,
     KEY_MEMORY_REGIONS,
     KEY_BACKING,
     KEY_HUGEPAGES,
@@ -61,8 +63,41 @@ enum conf_key_id {
     KEY_PASSTHROUGH_ADDRESSES,
     KEY_PASSTHROUGH_PORTS,
     KEY_EXCLUDED_DEVICES,
+    KEY_DISK_PATH,
+    KEY_DISK_FORMAT,
+    KEY_DISK_CACHE,
+    KEY_DISK_READONLY,
+    KEY_DISK_OVERLAY,
+    KEY_DISK_SERIAL,
+    KEY_DISK_QUEUES,
+    KEY_DISK_BLOCK_SIZE,
+    KEY_DISK_IOPS,
+    KEY_DISK_BPS,
+    KEY_NET_MODE,
+    KEY_NET_MAC,
+    KEY_NET_IFNAME,
+    KEY_NET_FD,
+    KEY_NET_PATH,
+    KEY_NET_HOSTFWD,
+    KEY_NET_QUEUES,
+    KEY_NET_MTU,
+    KEY_NET_OFFLOADS,
+    KEY_NET_VHOST,
     KEY_CONSOLE_MODE,
     KEY_ESCAPES,
+    KEY_VCONSOLE_DEVICE,
+    KEY_VCONSOLE_MODE,
+    KEY_VCONSOLE_NAME,
+    KEY_SHARE_TAG,
+    KEY_SHARE_PATH,
+    KEY_SHARE_READONLY,
+    KEY_VSOCK_CID,
+    KEY_VSOCK_UDS,
+    KEY_VSOCK_VHOST,
+    KEY_BALLOON_ENABLED,
+    KEY_DEFLATE_ON_OOM,
+    KEY_FREE_PAGE_REPORTING,
+    KEY_RNG_ENABLED,
     KEY_EXIT_PORT,
     KEY_DEBUG_PORT,
     KEY_TIMEOUT,
@@ -76,8 +111,11 @@ enum conf_kind {
     KIND_INT,      /* unsigned or uint64_t, between min and max */
     KIND_ADDR,     /* struct ax_config_addr, at most max */
     KIND_BOOL,     /* bool */
-    KIND_STRING,   /* char *; min 1: not empty; words: one of these */
+    KIND_STRING,   /* char *; min 1: not empty; words: one of these;
+                      max: that many bytes at most, no control characters */
     KIND_PATH,     /* struct ax_config_path */
+    KIND_FILE,     /* char *: a path alone */
+    KIND_CONSOLE,  /* char *: ax_console_create's spec */
     KIND_WORD,     /* an enum, by words */
     KIND_SIZE,     /* uint64_t bytes, between min and max */
     KIND_SECONDS,  /* uint64_t nanoseconds, at most max seconds */
@@ -117,11 +155,33 @@ struct conf_list {
     const struct conf_field *fields;
 };
 
+/*
+ * An array of tables: every [[name]] of the file is a row, which is a struct
+ * that keys describe.
+ */
+struct conf_rows {
+    const char *table;       /* "[name]", as its keys have it */
+    unsigned off, count_off; /* in struct ax_config: the rows, how many */
+    unsigned size, pos_off;  /* of a row; where its position goes */
+    const void *defaults;    /* a row without any key */
+    /* A row that was read, while given[] of its keys still speaks of it. */
+    void (*check)(struct conf_load *load, void *row);
+};
+
+/* Where the field of a key is. */
+enum conf_home {
+    HOME_CONFIG, /* struct ax_config */
+    HOME_EXTRA,  /* struct conf_extra */
+    HOME_ROW,    /* the row that is read or printed */
+};
+
 struct conf_key {
-    const char *table, *name;
+    const char *table; /* as between the brackets of its header: "kernel", or
+                          "[disk]" for an array of tables */
+    const char *name;
     const char *doc; /* one line */
     enum conf_kind kind;
-    bool extra; /* off counts in struct conf_extra, else in struct ax_config */
+    enum conf_home home; /* where off counts */
     unsigned off, size;
     uint64_t min, max;
     const struct conf_word *words;
@@ -130,11 +190,15 @@ struct conf_key {
 
 extern const struct conf_key ax_config_keys[CONF_KEYS];
 
+enum conf_rows_id { ROWS_DISK, ROWS_NET, ROWS_VCONSOLE, ROWS_SHARE, CONF_ROWS };
+extern const struct conf_rows ax_config_rows[CONF_ROWS];
+
 /* Keys that steer the others and have no field of their own. */
 struct conf_extra {
     bool enable_bios;
     unsigned image_location;
-    struct ax_config_path uefi_firmware, initrd;
+    struct ax_config_path uefi_firmware, initrd, disk;
+    enum conf_console_device { CONSOLE_VIRTIO, CONSOLE_SERIAL } console_device;
 };
 
 struct conf_given {
@@ -153,7 +217,12 @@ struct conf_load {
     const struct ax_config_source *src;
     struct ax_config *conf;
     struct conf_extra extra;
-    struct conf_given given[CONF_KEYS];
+    struct conf_given given[CONF_KEYS]; /* of a row's: in the row being read */
+    char *row;                          /* that one, NULL: none */
+    struct ax_pos serial; /* the [[console]] that is the serial line */
+    /* The override that replaces the key, from 1; 0: none does. The last one
+     * catches the unknown. */
+    unsigned won[CONF_KEYS + 1];
     struct ax_pos kernel; /* the table, for what is missing in it */
     const char *text;     /* the file's, for excerpts */
     size_t size;
@@ -163,12 +232,6 @@ struct conf_load {
     bool told_alternatives; /* to passthrough: once is enough */
     int err;                /* -ENOMEM, or 0 */
 };
-
-/* The built-in guest: there is no file, and the kernel is not one either. */
-static inline bool conf_is_builtin(const struct conf_load *load)
-{
-    return load->src->file[0] == '(';
-}
 
 /* Given, and nothing wrong with it so far. */
 static inline bool conf_has(const struct conf_load *load, enum conf_key_id id)
@@ -247,6 +310,16 @@ struct conf_set {
 void ax_config_parse_set(struct conf_load *load, const char *text,
                          struct conf_set *out);
 
+/* ---- config.c ---- */
+
+/*
+ * The keys of a table of that name, as struct conf_key has it. done: one that
+ * was read before, or NULL.
+ */
+void ax_config_read_keys(struct conf_load *load, const char *name,
+                         const struct ax_toml *table,
+                         const struct ax_toml *done);
+
 /* ---- config_read.c ---- */
 
 /* One value into *load->conf; every problem is reported. */
@@ -257,8 +330,29 @@ void ax_config_read_value(struct conf_load *load, enum conf_key_id id,
 struct ax_pos ax_config_at(const struct conf_load *load, unsigned line,
                            unsigned column);
 
-/* path as seen from the directory that file is in; NULL: no memory. */
-char *ax_config_join(const char *file, const char *path);
+/* ---- config_rows.c ---- */
+
+/* By the name of the array, without brackets; NULL: there is none such. */
+const struct conf_rows *ax_config_find_rows(const char *name);
+
+/* The tables of an array, val: read and checked one by one. */
+void ax_config_read_rows(struct conf_load *load, const struct conf_rows *rows,
+                         const struct ax_toml *val);
+
+/*
+ * One more row, with its defaults, behind the others, which may move. NULL: no
+ * memory, which load has been told.
+ */
+void *ax_config_add_row(struct conf_load *load, const struct conf_rows *rows,
+                        struct ax_pos pos);
+
+/* The index-th row, and how many there are. */
+char *ax_config_row(const struct ax_config *conf, const struct conf_rows *rows,
+                    unsigned index);
+unsigned ax_config_row_count(const struct ax_config *conf,
+                             const struct conf_rows *rows);
+
+void ax_config_free_rows(struct ax_config *conf);
 
 /* ---- config_list.c ---- */
 
@@ -278,6 +372,13 @@ void ax_config_shape(const struct conf_list *list, char *buf, size_t size);
 /* Everything that needs more than one key: defaults, limits, conflicts. */
 void ax_config_check(struct conf_load *load);
 
+/*
+ * A path that cannot be used, because of err. It is an error only where files
+ * are needed; name: the key's.
+ */
+void ax_config_say_absent(struct conf_load *load, const char *name,
+                          const char *path, struct ax_pos at, int err);
+
 /* config_memory.c: rounding, merging, overlaps. */
 void ax_config_check_memory(struct conf_load *load);
 
@@ -286,5 +387,12 @@ void ax_config_infer_arch(struct conf_load *load);
 
 /* config_devices.c: what of [devices] a process can and cannot honour. */
 void ax_config_check_devices(struct conf_load *load);
+
+/* config_virtio.c: one row as it is read; then what concerns several. */
+void ax_config_check_disk(struct conf_load *load, void *row);
+void ax_config_check_net(struct conf_load *load, void *row);
+void ax_config_check_vconsole(struct conf_load *load, void *row);
+void ax_config_check_share(struct conf_load *load, void *row);
+void ax_config_check_virtio(struct conf_load *load);
 
 #endif

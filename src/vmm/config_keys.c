@@ -14,8 +14,15 @@
     .off = offsetof(struct ax_config, member),                                 \
     .size = sizeof(((struct ax_config *)0)->member)
 #define EXTRA(member)                                                          \
-    .extra = true, .off = offsetof(struct conf_extra, member),                 \
+    .home = HOME_EXTRA, .off = offsetof(struct conf_extra, member),            \
     .size = sizeof(((struct conf_extra *)0)->member)
+#define IN_ROW(row, member)                                                    \
+    .home = HOME_ROW, .off = offsetof(struct row, conf.member),                \
+    .size = sizeof(((struct row *)0)->conf.member)
+#define DISK(member)     IN_ROW(ax_config_disk, member)
+#define NET(member)      IN_ROW(ax_config_net, member)
+#define VCONSOLE(member) IN_ROW(ax_config_vconsole, member)
+#define SHARE(member)    IN_ROW(ax_config_share, member)
 #define CELL(row, member)                                                      \
     .off = offsetof(struct row, member),                                       \
     .size = sizeof(((struct row *)0)->member)
@@ -24,10 +31,20 @@
     .count_off = offsetof(struct ax_config, counter), .fields = row_fields,    \
     .field_count = AX_ARRAY_LEN(row_fields)
 
+#define TABLES(row, member, counter)                                           \
+    .off = offsetof(struct ax_config, member),                                 \
+    .count_off = offsetof(struct ax_config, counter),                          \
+    .size = sizeof(struct row), .pos_off = offsetof(struct row, pos)
+
 /* TOML has no larger integer. */
 #define ANY ((uint64_t)INT64_MAX)
 
 enum { FLAGS_MAX = 0x3f, PORT_MAX = 0xffff, TIMEOUT_MAX = 1000000000 };
+enum { FD_MIN = 3, MTU_MIN = 68, MTU_MAX = 65535 }; /* RFC 791: 68 */
+
+/* VIRTIO 1.2, 5.10.4: 0 to 2 are reserved, and so is the upper half. */
+enum { CID_MIN = 3 };
+#define CID_MAX 0xfffffffeU
 
 /* ---- words ---- */
 
@@ -117,6 +134,38 @@ static const struct conf_word gdb_on_words[] = {
     {NULL, 0},
 };
 
+static const struct conf_word format_words[] = {
+    {"auto", AX_DISK_AUTO},
+    {"raw", AX_DISK_RAW},
+    {"qcow2", AX_DISK_QCOW2},
+    {NULL, 0},
+};
+
+static const struct conf_word cache_words[] = {
+    {"writeback", AX_DISK_WRITEBACK},
+    {"writethrough", AX_DISK_WRITETHROUGH},
+    {"none", AX_DISK_DIRECT},
+    {"unsafe", AX_DISK_UNSAFE},
+    {NULL, 0},
+};
+
+static const struct conf_word net_mode_words[] = {
+    {"user", AX_NET_USER},   {"tap", AX_NET_TAP},   {"socket", AX_NET_SOCKET},
+    {"passt", AX_NET_PASST}, {"none", AX_NET_NONE}, {NULL, 0},
+};
+
+/* The last two also stand for the TOML booleans. */
+static const struct conf_word vhost_words[] = {
+    {"auto", AX_VHOST_AUTO}, {"off", AX_VHOST_OFF}, {"on", AX_VHOST_ON},
+    {"false", AX_VHOST_OFF}, {"true", AX_VHOST_ON}, {NULL, 0},
+};
+
+static const struct conf_word console_device_words[] = {
+    {"virtio", CONSOLE_VIRTIO},
+    {"serial", CONSOLE_SERIAL},
+    {NULL, 0},
+};
+
 /* ---- rows; names and order are AxVisor's ---- */
 
 static const struct conf_field region_fields[] = {
@@ -168,6 +217,30 @@ static const struct conf_list passthrough_addresses = {
     ROWS(ax_config_range, window_count, window_fields)};
 static const struct conf_list passthrough_ports = {
     "passthrough port range", ROWS(ax_config_range, port_count, port_fields)};
+
+/* ---- arrays of tables ---- */
+
+static const struct ax_config_disk default_disk = {
+    .conf = {.queues = 1, .block_size = 512},
+};
+static const struct ax_config_net default_net = {
+    .conf = {.mode = AX_NET_USER, .queues = 1, .offload = true},
+};
+static const struct ax_config_vconsole default_vconsole = {0};
+static const struct ax_config_share default_share = {0};
+
+const struct conf_rows ax_config_rows[CONF_ROWS] = {
+    [ROWS_DISK] = {"[disk]", TABLES(ax_config_disk, disks, disk_count),
+                   .defaults = &default_disk, .check = ax_config_check_disk},
+    [ROWS_NET] = {"[net]", TABLES(ax_config_net, nets, net_count),
+                  .defaults = &default_net, .check = ax_config_check_net},
+    [ROWS_VCONSOLE] = {"[console]",
+                       TABLES(ax_config_vconsole, vconsoles, vconsole_count),
+                       .defaults = &default_vconsole,
+                       .check = ax_config_check_vconsole},
+    [ROWS_SHARE] = {"[share]", TABLES(ax_config_share, shares, share_count),
+                    .defaults = &default_share, .check = ax_config_check_share},
+};
 
 /* ---- keys ---- */
 
@@ -245,8 +318,9 @@ const struct conf_key ax_config_keys[CONF_KEYS] = {
     [KEY_BIOS_LOAD_ADDR] = {"kernel", "bios_load_addr",
                             "where the firmware goes", KIND_ADDR,
                             FIELD(bios_load), .max = CONF_GPA_END - 1},
-    [KEY_DISK_PATH] = {"kernel", "disk_path", "not used, as in AxVisor",
-                       KIND_PATH, FIELD(disk)},
+    [KEY_AXVISOR_DISK] = {"kernel", "disk_path",
+                          "image of a further disk, as AxVisor names it",
+                          KIND_PATH, EXTRA(disk)},
     [KEY_MEMORY_REGIONS] = {"kernel", "memory_regions",
                             "guest memory: [gpa, size, flags, map_type]",
                             KIND_LIST, FIELD(regions), .list = &regions},
@@ -290,11 +364,91 @@ const struct conf_key ax_config_keys[CONF_KEYS] = {
     [KEY_EXCLUDED_DEVICES] = {"devices", "excluded_devices",
                               "host devices not to pass through", KIND_EXCLUDED,
                               FIELD(excluded)},
+    [KEY_DISK_PATH] = {"[disk]", "path", "image file or block device",
+                       KIND_FILE, DISK(path)},
+    [KEY_DISK_FORMAT] = {"[disk]", "format", "auto, raw or qcow2", KIND_WORD,
+                         DISK(format), .words = format_words},
+    [KEY_DISK_CACHE] = {"[disk]", "cache",
+                        "writeback, writethrough, none or unsafe", KIND_WORD,
+                        DISK(cache), .words = cache_words},
+    [KEY_DISK_READONLY] = {"[disk]", "readonly", "the guest cannot write",
+                           KIND_BOOL, DISK(readonly)},
+    [KEY_DISK_OVERLAY] = {"[disk]", "overlay",
+                          "what the guest writes is forgotten at the end",
+                          KIND_BOOL, DISK(overlay)},
+    [KEY_DISK_SERIAL] = {"[disk]", "serial", "serial number", KIND_STRING,
+                         DISK(serial), .min = 1, .max = AX_DISK_SERIAL},
+    [KEY_DISK_QUEUES] = {"[disk]", "queues", "queues", KIND_INT, DISK(queues),
+                         .min = 1, .max = AX_DISK_QUEUES},
+    [KEY_DISK_BLOCK_SIZE] = {"[disk]", "block_size", "512 or 4096", KIND_INT,
+                             DISK(block_size), .min = 512, .max = 4096},
+    [KEY_DISK_IOPS] = {"[disk]", "iops", "operations per second; 0: no limit",
+                       KIND_INT, DISK(iops_max), .max = ANY},
+    [KEY_DISK_BPS] = {"[disk]", "bps", "bytes per second; 0: no limit",
+                      KIND_SIZE, DISK(bytes_max), .max = ANY},
+    [KEY_NET_MODE] = {"[net]", "mode", "user, tap, socket, passt or none",
+                      KIND_WORD, NET(mode), .words = net_mode_words},
+    [KEY_NET_MAC] = {"[net]", "mac", "address of the guest's card", KIND_STRING,
+                     NET(mac), .min = 1},
+    [KEY_NET_IFNAME] = {"[net]", "ifname", "tap: interface of the host",
+                        KIND_STRING, NET(ifname), .min = 1},
+    [KEY_NET_FD] = {"[net]", "fd", "tap: descriptor that is inherited open",
+                    KIND_INT, NET(fd), .min = FD_MIN, .max = INT32_MAX},
+    [KEY_NET_PATH] = {"[net]", "path", "socket, passt: Unix socket", KIND_FILE,
+                      NET(path)},
+    [KEY_NET_HOSTFWD] = {"[net]", "hostfwd",
+                         "user: ports that lead into the guest, "
+                         "\"tcp:[HOST]:PORT-GUESTPORT\"",
+                         KIND_STRINGS, NET(hostfwd)},
+    [KEY_NET_QUEUES] = {"[net]", "queues", "pairs of queues", KIND_INT,
+                        NET(queues), .min = 1, .max = AX_NET_QUEUES},
+    [KEY_NET_MTU] = {"[net]", "mtu", "largest packet that the guest may send",
+                     KIND_INT, NET(mtu), .min = MTU_MIN, .max = MTU_MAX},
+    [KEY_NET_OFFLOADS] = {"[net]", "offloads",
+                          "the guest may leave checksums and segmentation to "
+                          "the host",
+                          KIND_BOOL, NET(offload)},
+    [KEY_NET_VHOST] = {"[net]", "vhost", "tap: the host's kernel does the work",
+                       KIND_WORD, NET(vhost), .words = vhost_words},
     [KEY_CONSOLE_MODE] = {"console", "mode",
                           "stdio, pty, unix:PATH, file:PATH or none",
-                          KIND_STRING, FIELD(console), .min = 1},
+                          KIND_CONSOLE, FIELD(console)},
     [KEY_ESCAPES] = {"console", "escapes", "Ctrl-a commands on a terminal",
                      KIND_BOOL, FIELD(escapes)},
+    [KEY_VCONSOLE_DEVICE] = {"[console]", "device",
+                             "virtio, or serial: the serial line, as [console]",
+                             KIND_WORD, EXTRA(console_device),
+                             .words = console_device_words},
+    [KEY_VCONSOLE_MODE] = {"[console]", "mode",
+                           "stdio, pty, unix:PATH, file:PATH or none",
+                           KIND_CONSOLE, VCONSOLE(mode)},
+    [KEY_VCONSOLE_NAME] = {"[console]", "name", "name of the port in the guest",
+                           KIND_STRING, VCONSOLE(name), .min = 1,
+                           .max = AX_VCONSOLE_NAME},
+    [KEY_SHARE_TAG] = {"[share]", "tag", "name to mount it by", KIND_STRING,
+                       SHARE(tag), .min = 1, .max = AX_SHARE_TAG},
+    [KEY_SHARE_PATH] = {"[share]", "path", "directory of the host", KIND_FILE,
+                        SHARE(path)},
+    [KEY_SHARE_READONLY] = {"[share]", "readonly", "the guest cannot write",
+                            KIND_BOOL, SHARE(readonly)},
+    [KEY_VSOCK_CID] = {"vsock", "cid", "address of the guest, 3 or greater",
+                       KIND_INT, FIELD(vsock.cid), .min = CID_MIN,
+                       .max = CID_MAX},
+    [KEY_VSOCK_UDS] = {"vsock", "uds", "Unix socket for host programs",
+                       KIND_FILE, FIELD(vsock.uds)},
+    [KEY_VSOCK_VHOST] = {"vsock", "vhost", "the host's kernel does the work",
+                         KIND_WORD, FIELD(vsock.vhost), .words = vhost_words},
+    [KEY_BALLOON_ENABLED] = {"balloon", "enabled",
+                             "the guest can be asked for memory", KIND_BOOL,
+                             FIELD(balloon.enabled)},
+    [KEY_DEFLATE_ON_OOM] = {"balloon", "deflate_on_oom",
+                            "it may take memory back when it has no other",
+                            KIND_BOOL, FIELD(balloon.deflate_on_oom)},
+    [KEY_FREE_PAGE_REPORTING] = {"balloon", "free_page_reporting",
+                                 "it gives back what it does not use",
+                                 KIND_BOOL, FIELD(balloon.free_page_reporting)},
+    [KEY_RNG_ENABLED] = {"rng", "enabled", "a source of random numbers",
+                         KIND_BOOL, FIELD(rng)},
     [KEY_EXIT_PORT] = {"debug", "exit_port",
                        "a write to port 0xf4 ends the guest", KIND_BOOL,
                        FIELD(debug_exit)},

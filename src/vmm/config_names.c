@@ -99,13 +99,24 @@ void ax_config_say_stray_key(struct conf_load *load, struct ax_pos at,
     say_guess(load, at, NULL, name, text);
 }
 
+/* As struct conf_key has it; NULL: nothing is like it. */
 static const char *guess_table(const char *name)
 {
     struct conf_nearest near = {.word = name};
+    const char *guess = NULL;
 
-    for (unsigned id = 0; id < CONF_KEYS; id++)
-        ax_config_nearest(&near, ax_config_keys[id].table);
-    return near.best;
+    for (unsigned id = 0; id < CONF_KEYS; id++) {
+        const char *table = ax_config_keys[id].table;
+        char bare[HELP_MAX];
+
+        snprintf(bare, sizeof(bare), "%s", table + (*table == '['));
+        bare[strcspn(bare, "]")] = '\0';
+        if (!strcmp(bare, name))
+            return table;
+        if (ax_config_nearest(&near, bare))
+            guess = table;
+    }
+    return guess;
 }
 
 void ax_config_say_unknown_table(struct conf_load *load, struct ax_pos at,
@@ -120,7 +131,8 @@ void ax_config_say_unknown_table(struct conf_load *load, struct ax_pos at,
         hint.help = help;
     } else {
         hint.expected = "one of [base], [kernel], [memory], [cpu], [devices], "
-                        "[console], [debug]";
+                        "[[disk]], [[net]], [console], [[console]], "
+                        "[[share]], [vsock], [balloon], [rng], [debug]";
     }
     ax_config_say(load, ax_config_unknown(load), at, &hint,
                   "unknown table [%.64s]", name);
@@ -173,6 +185,9 @@ void ax_config_expect(const struct conf_key *key, char *buf, size_t size)
         [KIND_BOOL] = "true or false",
         [KIND_STRING] = "a string",
         [KIND_PATH] = "a path, as a string",
+        [KIND_FILE] = "a path, as a string",
+        [KIND_CONSOLE] = "stdio, pty, unix:PATH, file:PATH or none, as a "
+                         "string",
         [KIND_SIZE] = "a size such as \"512M\" or \"4G\", or an integer of "
                       "bytes",
         [KIND_SECONDS] = "seconds, as an integer or a float",

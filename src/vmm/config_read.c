@@ -5,6 +5,8 @@
  * key. A value that was reported leaves the field's default alone. Called by
  * config.c for every key that a file or an override gives.
  */
+#include "debug/listen.h"
+#include "devices/console.h"
 #include "vmm/config_impl.h"
 
 #include <errno.h>
@@ -137,6 +139,24 @@ static bool read_bool(struct conf_load *load, const struct conf_key *key,
     return true;
 }
 
+/* What names something in the guest is short and can be printed. */
+static bool check_name(struct conf_load *load, const struct conf_key *key,
+                       const struct ax_toml *val)
+{
+    char what[EXPECT_MAX];
+
+    if (key->max && strlen(val->string) > key->max) {
+        snprintf(what, sizeof(what), "is longer than %llu bytes",
+                 (unsigned long long)key->max);
+        say_value(load, key, val, what);
+    } else if (key->max && !ax_config_is_clean(val->string)) {
+        say_value(load, key, val, "contains a control character");
+    } else {
+        return true;
+    }
+    return false;
+}
+
 static char *copy_string(struct conf_load *load, const char *from)
 {
     char *copy = strdup(from);
@@ -210,6 +230,8 @@ static bool read_string(struct conf_load *load, const struct conf_key *key,
         say_value(load, key, val, "must not be empty");
         return false;
     }
+    if (!check_name(load, key, val))
+        return false;
     copy = copy_string(load, val->string);
     if (!copy)
         return false;
@@ -218,42 +240,89 @@ static bool read_string(struct conf_load *load, const struct conf_key *key,
     return true;
 }
 
+/*
+ * A path as seen from the directory of the file; one on a command line is seen
+ * from where the command is run. NULL: no memory.
+ */
+static char *join_path(struct conf_load *load, const char *path)
+{
+    const char *file = load->src->file, *slash = strrchr(file, '/');
+    char *joined;
+
+    if (load->set || *path == '/' || !slash)
+        joined = strdup(path);
+    else if (asprintf(&joined, "%.*s/%s", (int)(slash - file), file, path) < 0)
+        joined = NULL;
+    if (!joined)
+        load->err = -ENOMEM;
+    return joined;
+}
+
+/* "unix:PATH" and "file:PATH" are paths, whatever else a spec may be. */
+static char *join_spec(struct conf_load *load, const char *spec)
+{
+    char *path, *whole;
+
+    if ((strncmp(spec, "unix:", 5) && strncmp(spec, "file:", 5)) || !spec[5])
+        return copy_string(load, spec);
+    path = join_path(load, spec + 5);
+    if (!path || asprintf(&whole, "%.5s%s", spec, path) < 0) {
+        load->err = -ENOMEM;
+        whole = NULL;
+    }
+    free(path);
+    return whole;
+}
+
+/* what: the spec's name in messages; check: its first problem, or NULL. */
+static bool read_spec(struct conf_load *load, const struct ax_toml *val,
+                      const char *text, const char *what,
+                      const char *(*check)(const char *spec), char **to)
+{
+    char *spec = join_spec(load, text);
+    const char *problem = spec ? check(spec) : NULL;
+
+    if (problem)
+        ax_config_say(load, AX_SEVERITY_ERROR, value_at(load, val), NULL,
+                      "%s \"%.64s\": %s", what, spec, problem);
+    if (!spec || problem) {
+        free(spec);
+        return false;
+    }
+    free(*to);
+    *to = spec;
+    return true;
+}
+
+static bool read_console(struct conf_load *load, const struct conf_key *key,
+                         const struct ax_toml *val, void *to)
+{
+    if (val->type != AX_TOML_STRING) {
+        say_type(load, key, val);
+        return false;
+    }
+    return read_spec(load, val, val->string, "console", ax_console_check_spec,
+                     to);
+}
+
 /* A port may be written as the number that it is. */
 static bool read_listen(struct conf_load *load, const struct conf_key *key,
                         const struct ax_toml *val, void *to)
 {
     char number[24];
-    char *copy;
 
     if (val->type != AX_TOML_STRING && val->type != AX_TOML_INT) {
         say_type(load, key, val);
         return false;
     }
     snprintf(number, sizeof(number), "%lld", (long long)val->integer);
-    copy = copy_string(load, val->type == AX_TOML_INT ? number : val->string);
-    if (!copy)
-        return false;
-    free(*(char **)to);
-    *(char **)to = copy;
-    return true;
+    return read_spec(load, val, val->type == AX_TOML_INT ? number : val->string,
+                     key->name, ax_listen_check, to);
 }
 
-char *ax_config_join(const char *file, const char *path)
-{
-    const char *slash = strrchr(file, '/');
-    char *joined;
-
-    if (*path == '/' || !slash)
-        return strdup(path);
-    if (asprintf(&joined, "%.*s/%s", (int)(slash - file), file, path) < 0)
-        return NULL;
-    return joined;
-}
-
-static bool read_path(struct conf_load *load, const struct conf_key *key,
+static bool read_file(struct conf_load *load, const struct conf_key *key,
                       const struct ax_toml *val, void *to)
 {
-    struct ax_config_path *path = to;
     char *joined;
 
     if (val->type != AX_TOML_STRING) {
@@ -267,15 +336,21 @@ static bool read_path(struct conf_load *load, const struct conf_key *key,
                       "'%s' must not be empty", key->name);
         return false;
     }
-    /* On a command line, a path is seen from where the command is run. */
-    joined = load->set ? strdup(val->string)
-                       : ax_config_join(load->src->file, val->string);
-    if (!joined) {
-        load->err = -ENOMEM;
+    joined = join_path(load, val->string);
+    if (!joined)
         return false;
-    }
-    free(path->path);
-    path->path = joined;
+    free(*(char **)to);
+    *(char **)to = joined;
+    return true;
+}
+
+static bool read_path(struct conf_load *load, const struct conf_key *key,
+                      const struct ax_toml *val, void *to)
+{
+    struct ax_config_path *path = to;
+
+    if (!read_file(load, key, val, &path->path))
+        return false;
     path->pos = value_at(load, val);
     return true;
 }
@@ -309,6 +384,30 @@ static bool parse_size(const char *text, uint64_t *out)
     return true;
 }
 
+/* In the largest unit that leaves nothing over. */
+static void print_size(char *buf, size_t size, uint64_t bytes)
+{
+    static const char units[][2] = {"", "K", "M", "G", "T"};
+    unsigned unit = 0;
+
+    for (; bytes && unit < AX_ARRAY_LEN(units) - 1 && !(bytes & 1023); unit++)
+        bytes >>= 10;
+    snprintf(buf, size, "%llu%s", (unsigned long long)bytes, units[unit]);
+}
+
+static void say_size_range(struct conf_load *load, const struct conf_key *key,
+                           const struct ax_toml *val)
+{
+    char min[24], max[24], expected[EXPECT_MAX];
+
+    print_size(min, sizeof(min), key->min);
+    print_size(max, sizeof(max), key->max);
+    snprintf(expected, sizeof(expected), "%s to %s", min, max);
+    ax_config_say(load, AX_SEVERITY_ERROR, value_at(load, val),
+                  &(struct conf_hint){.expected = expected},
+                  "'%s' is out of range", key->name);
+}
+
 static bool read_size(struct conf_load *load, const struct conf_key *key,
                       const struct ax_toml *val, void *to)
 {
@@ -324,10 +423,9 @@ static bool read_size(struct conf_load *load, const struct conf_key *key,
     }
     if (val->type == AX_TOML_INT && val->integer > 0)
         bytes = (uint64_t)val->integer;
-    if (bytes < key->min || bytes > key->max) {
-        ax_config_say(load, AX_SEVERITY_ERROR, value_at(load, val),
-                      &(struct conf_hint){.expected = "1M to 4096T"},
-                      "'%s' is out of range", key->name);
+    if (bytes < key->min || bytes > key->max ||
+        (val->type == AX_TOML_INT && val->integer < 0)) {
+        say_size_range(load, key, val);
         return false;
     }
     *(uint64_t *)to = bytes;
@@ -502,7 +600,8 @@ static bool read_list(struct conf_load *load, const struct conf_key *key,
 static read_kind *const readers[CONF_KINDS] = {
     [KIND_INT] = read_int,         [KIND_ADDR] = read_addr,
     [KIND_BOOL] = read_bool,       [KIND_STRING] = read_string,
-    [KIND_PATH] = read_path,       [KIND_WORD] = read_word,
+    [KIND_PATH] = read_path,       [KIND_FILE] = read_file,
+    [KIND_CONSOLE] = read_console, [KIND_WORD] = read_word,
     [KIND_SIZE] = read_size,       [KIND_SECONDS] = read_seconds,
     [KIND_LISTEN] = read_listen,   [KIND_FLAGS] = read_flags,
     [KIND_STRINGS] = read_strings, [KIND_EXCLUDED] = read_excluded,
@@ -514,9 +613,14 @@ void ax_config_read_value(struct conf_load *load, enum conf_key_id id,
 {
     const struct conf_key *key = &ax_config_keys[id];
     struct conf_given *given = &load->given[id];
-    char *base = key->extra ? (char *)&load->extra : (char *)load->conf;
+    char *const bases[] = {
+        [HOME_CONFIG] = (char *)load->conf,
+        [HOME_EXTRA] = (char *)&load->extra,
+        [HOME_ROW] = load->row,
+    };
 
     given->given = true;
     given->val = value_at(load, val);
-    given->bad = !readers[key->kind](load, key, val, base + key->off);
+    given->bad =
+        !readers[key->kind](load, key, val, bases[key->home] + key->off);
 }

@@ -52,7 +52,8 @@ struct ax_vm *ax_test_fleet_add(struct ax_fleet *fleet,
                                 const struct ax_test_program *program,
                                 const char *base)
 {
-    struct ax_config_source src = {.file = "(test)", .report = fleet_report};
+    struct ax_config_source src = {
+        .file = "(test)", .builtin = true, .report = fleet_report};
     const struct ax_source *kernel;
     char text[512];
     struct ax_config *conf;

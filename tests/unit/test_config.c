@@ -510,6 +510,7 @@ Test(config_file, a_directory_is_no_kernel)
 Test(config, a_builtin_guest_needs_no_kernel_file)
 {
     l.src.file = "(demo)";
+    l.src.builtin = true;
     l.src.need_files = true;
     load_good(&l, "[base]\nname = \"demo\"\n");
     cr_assert_eq(l.told[0], '\0', "%s", l.told);

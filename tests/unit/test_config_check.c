@@ -357,7 +357,7 @@ Test(config_check, initrd_is_ramdisk_path)
 
 Test(config_check, what_has_no_effect_is_told)
 {
-    load_warns(&l, KERNEL "disk_path = \"d\"\n", "disk_path has no effect");
+    load_warns(&l, KERNEL "disk_path = \"d\"\n", "cannot open 'dir/d'");
     load_warns(&l, KERNEL "dtb_path = \"d\"\n", "dtb_path has no effect");
     load_warns(&l, KERNEL "dtb_load_addr = 1\n", "dtb_load_addr has no effect");
     load_good(&l, KERNEL "dtb_path = \"d\"\n[base]\narch = \"aarch64\"\n");

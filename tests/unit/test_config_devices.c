@@ -84,14 +84,39 @@ Test(config_devices, every_number_on_its_architecture)
              "(X86Pit) is not supported on aarch64");
 }
 
-Test(config_devices, what_comes_later_is_absent_and_told)
+Test(config_devices, what_is_elsewhere_or_absent_is_told)
 {
     load_warns(&l, X86 EMU("[\"ivc\", 1, 1, 0, 0xa, []]"), "not implemented");
-    load_warns(&l, X86 EMU("[\"b\", 1, 1, 0, 0xe1, []]"), "later version");
-    load_warns(&l, X86 EMU("[\"n\", 1, 1, 0, 0xe2, []]"), "later version");
-    load_warns(&l, X86 EMU("[\"c\", 1, 1, 0, 0xe3, []]"), "later version");
     load_warns(&l, X86 EMU("[\"a\", 0xfed0_0000, 1, 0, 0x23, []]"),
                "stands at 0xfec00000, not at 0xfed00000");
+}
+
+Test(config_devices, virtio_rows_are_places)
+{
+    load_warns(&l, X86 EMU("[\"b\", 0x1000, 1, 0, 0xe1, []]"), "no image");
+    cr_assert_eq(l.conf->disk_count, 0);
+    load_good(&l, X86 EMU("[\"n\", 0xd0001000, 1, 6, 0xe2, []], "
+                          "[\"c\", 0xd0002000, 1, 7, 0xe3, []]"));
+    cr_assert_eq(l.conf->net_count, 1);
+    cr_expect_eq(l.conf->nets[0].conf.mode, AX_NET_USER);
+    cr_expect_eq(l.conf->nets[0].place.base, 0xd0001000);
+    cr_expect_eq(l.conf->nets[0].place.irq, 6);
+    cr_assert_eq(l.conf->vconsole_count, 1);
+    cr_expect_str_eq(l.conf->vconsoles[0].conf.mode, "pty");
+    cr_expect_eq(l.conf->vconsoles[0].place.base, 0xd0002000);
+    load_good(
+        &l,
+        X86 EMU(
+            "[\"b\", 0xd0000000, 1, 5, 0xe1, []], "
+            "[\"b\", 0xd0001000, 1, 6, 0xe1, []]") "\n"
+                                                   "[[disk]]\npath = "
+                                                   "\"a\"\n[[disk]]\npath = "
+                                                   "\"b\"\n"
+                                                   "[[disk]]\npath = \"c\"\n");
+    cr_assert_eq(l.conf->disk_count, 3);
+    cr_expect_str_eq(l.conf->disks[1].conf.path, "dir/b");
+    cr_expect_eq(l.conf->disks[1].place.base, 0xd0001000);
+    cr_expect_not(l.conf->disks[2].place.given);
 }
 
 Test(config_devices, discovery_is_replaced_and_told_once)

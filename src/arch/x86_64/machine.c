@@ -6,6 +6,7 @@
 #include "arch/x86_64/machine.h"
 #include "arch/x86_64/cpuid.h"
 #include "arch/x86_64/layout.h"
+#include "devices/device.h"
 #include "log.h"
 #include "vmm/config.h"
 #include "vmm/image.h"
@@ -300,6 +301,166 @@ static void plan_devices(struct planner *p)
     }
 }
 
+/* ---- virtio ---- */
+
+enum { GSIS = 24 };
+
+/* What is configured, in the order in which the guest will find it. */
+struct virtio_row {
+    const char *type;
+    const void *conf;
+    const struct ax_config_place *place;
+    struct ax_pos pos;
+};
+
+static unsigned list_virtio(const struct ax_config *conf,
+                            struct virtio_row rows[AX_X86_VIRTIO_MAX + 1])
+{
+    static const struct ax_config_place anywhere;
+    const struct ax_pos nowhere = {0, 0};
+    unsigned n = 0;
+
+#define ROW(...)                                                               \
+    do {                                                                       \
+        if (n <= AX_X86_VIRTIO_MAX)                                            \
+            rows[n++] = (struct virtio_row){__VA_ARGS__};                      \
+    } while (0)
+    for (unsigned i = 0; i < conf->disk_count; i++)
+        ROW("virtio_blk", &conf->disks[i].conf, &conf->disks[i].place,
+            conf->disks[i].pos);
+    for (unsigned i = 0; i < conf->net_count; i++)
+        ROW("virtio_net", &conf->nets[i].conf, &conf->nets[i].place,
+            conf->nets[i].pos);
+    if (conf->vconsole_count) /* its ports are the VM's to open */
+        ROW("virtio_console", NULL, &conf->vconsoles[0].place,
+            conf->vconsoles[0].pos);
+    for (unsigned i = 0; i < conf->share_count; i++)
+        ROW("virtio_9p", &conf->shares[i].conf, &conf->shares[i].place,
+            conf->shares[i].pos);
+    if (conf->vsock.cid)
+        ROW("virtio_vsock", &conf->vsock, &anywhere, nowhere);
+    if (conf->balloon.enabled)
+        ROW("virtio_balloon", &conf->balloon, &anywhere, nowhere);
+    if (conf->rng)
+        ROW("virtio_rng", NULL, &anywhere, nowhere);
+#undef ROW
+    return n;
+}
+
+static bool is_ram(const struct ax_plan *plan, ax_gpa page)
+{
+    for (unsigned i = 0; i < plan->region_count; i++) {
+        const struct ax_plan_region *r = &plan->regions[i];
+
+        if (ax_range_overlaps(page, AX_DEVICE_PAGE, r->gpa, r->size))
+            return true;
+    }
+    return false;
+}
+
+/* A given place: a page that nothing else has, where ACPI can name it. */
+static bool plan_check_place(struct planner *p, const struct virtio_row *row)
+{
+    const ax_gpa base = row->place->base;
+    const bool before = p->failed;
+
+    p->failed = false;
+    if (base % AX_DEVICE_PAGE ||
+        !ax_range_within(base, AX_DEVICE_PAGE, 0, AX_X86_HOLE_END))
+        plan_tell(p, AX_LOG_ERROR, row->pos,
+                  "%s at %#" PRIx64 ": it needs a whole page below 4 GiB",
+                  row->type, base);
+    if (is_ram(p->plan, base))
+        plan_tell(p, AX_LOG_ERROR, row->pos,
+                  "%s at %#" PRIx64 " lies in guest memory", row->type, base);
+    plan_check_windows(p, row->pos, base, AX_DEVICE_PAGE, row->type);
+    for (unsigned i = 0; i < p->plan->device_count; i++) {
+        if (p->plan->devices[i].space == AX_SPACE_MMIO &&
+            p->plan->devices[i].base == base)
+            plan_tell(p, AX_LOG_ERROR, row->pos,
+                      "%s at %#" PRIx64 ": another device is there", row->type,
+                      base);
+    }
+    if (p->failed)
+        return false;
+    p->failed = before;
+    return true;
+}
+
+/* A line of its own: the wanted one if it is free, else the board's next. */
+static unsigned plan_line(struct planner *p, const struct virtio_row *row,
+                          bool taken[GSIS])
+{
+    static const unsigned lines[] = {AX_X86_IRQS_VIRTIO};
+    const uint64_t wanted = row->place->irq;
+
+    for (size_t i = 0; i < AX_ARRAY_LEN(lines); i++) {
+        if (row->place->given && lines[i] == wanted && !taken[wanted]) {
+            taken[wanted] = true;
+            return lines[i];
+        }
+    }
+    for (size_t i = 0; i < AX_ARRAY_LEN(lines); i++) {
+        if (taken[lines[i]])
+            continue;
+        if (row->place->given && wanted)
+            plan_tell(p, AX_LOG_WARN, row->pos,
+                      "%s: interrupt %" PRIu64 " is not free on this board: "
+                      "it has %u",
+                      row->type, wanted, lines[i]);
+        taken[lines[i]] = true;
+        return lines[i];
+    }
+    return AX_IRQ_NONE;
+}
+
+static void plan_virtio(struct planner *p)
+{
+    struct virtio_row rows[AX_X86_VIRTIO_MAX + 1];
+    const unsigned count = list_virtio(p->conf, rows);
+    bool taken[GSIS] = {false};
+
+    if (p->plan->irqchip == AX_IRQCHIP_NONE) {
+        if (count > p->conf->rng) /* which nobody has asked for */
+            plan_tell(p, AX_LOG_ERROR, rows[0].pos,
+                      "%s needs interrupts, which irqchip = \"none\" leaves "
+                      "out",
+                      rows[0].type);
+        return;
+    }
+    if (count > AX_X86_VIRTIO_MAX) {
+        plan_tell(p, AX_LOG_ERROR, rows[AX_X86_VIRTIO_MAX].pos,
+                  "more than %u virtio devices, [rng] among them: the board "
+                  "has no more interrupts",
+                  AX_X86_VIRTIO_MAX);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct virtio_row *row = &rows[i];
+        ax_gpa base = AX_X86_VIRTIO_ADDR + (ax_gpa)i * AX_DEVICE_PAGE;
+
+        if (row->place->given && plan_check_place(p, row))
+            base = row->place->base;
+        if (!row->place->given && is_ram(p->plan, base)) {
+            /* [rng] is there without having been asked for. */
+            plan_tell(
+                p, strcmp(row->type, "virtio_rng") ? AX_LOG_ERROR : AX_LOG_WARN,
+                row->pos,
+                "no room for %s at %#" PRIx64
+                ": guest memory is there, and so the device is not",
+                row->type, base);
+            continue;
+        }
+        p->plan->devices[p->plan->device_count++] = (struct ax_plan_device){
+            .type = row->type,
+            .space = AX_SPACE_MMIO,
+            .base = base,
+            .irq = plan_line(p, row, taken),
+            .conf = row->conf,
+        };
+    }
+}
+
 /* config.c has told what of emu_devices is there; only a port is ours to say.
  */
 static void plan_console(struct planner *p)
@@ -374,6 +535,7 @@ static int machine_plan(const struct ax_config *conf, struct ax_log *log,
     plan_firmware(&p);
     plan_check_hugepages(&p);
     plan_devices(&p);
+    plan_virtio(&p);
     plan_console(&p);
     return p.failed ? -EINVAL : 0;
 }
