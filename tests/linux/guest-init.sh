@@ -64,5 +64,6 @@ live) live ;;
 poweroff) poweroff -f ;;
 reboot) reboot -f ;;
 panic) echo c >/proc/sysrq-trigger ;;
+virtio) . /virtio.sh ;;
 shell) setsid -c sh </dev/console >/dev/console 2>&1 && poweroff -f ;;
 esac

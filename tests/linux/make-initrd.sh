@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
-# make-initrd.sh FILE: the initramfs of the Linux guests, for every kernel that
-# the lab has. busybox, guest-init.sh, and the modules that it loads.
+# make-initrd.sh [--virtio] FILE [PROGRAM...]: the initramfs of the Linux guests,
+# for every kernel that the lab has. busybox, guest-init.sh, the modules that it
+# loads, and the programs, which are static. --virtio: guest-virtio.sh as well,
+# and all modules of virtio.
 
 set -eu
 . "$(dirname "$0")/../../scripts/lib.sh"
 
-[ $# = 1 ] || usage_error "no file given"
+virtio=
+[ "${1:-}" != --virtio ] || { virtio=1 && shift; }
+[ $# -ge 1 ] || usage_error "no file given"
+out=$1
+shift
 busybox=$(command -v busybox) || skip "busybox-static is missing"
 root=$(mktemp -d "${TMPDIR:-/tmp}/axvm-initrd.XXXXXX")
 trap 'rm -rf "$root"' EXIT
@@ -21,5 +27,10 @@ for kernel in "$lab_cache"/{cloud,generic}-*; do
         [ ! -e "$kernel/modules/$module.ko" ] ||
             cp "$kernel/modules/$module.ko" "$modules/"
     done
+    [ -z "$virtio" ] || cp -r "$kernel/tree/lib/modules/." "$root/lib/modules/"
 done
-(cd "$root" && find . -print0 | cpio --null -o -H newc -R 0:0 --quiet) >"$1"
+[ -z "$virtio" ] || cp "$top/tests/linux/guest-virtio.sh" "$root/virtio.sh"
+for program; do
+    cp "$program" "$root/bin/"
+done
+(cd "$root" && find . -print0 | cpio --null -o -H newc -R 0:0 --quiet) >"$out"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# run.sh [--vtx] [--life] [--debug] [--tap FILE] [--axvm FILE] [--guests DIR]
-#     CASE...: Debian's kernels.
+# run.sh [--vtx] [--life] [--debug] [--virtio] [--tap FILE] [--axvm FILE]
+#     [--guests DIR] CASE...: Debian's kernels.
 #
 # Boots the lab once and runs every CASE in it (see cases.sh), with a line for
 # each; the same as TAP in FILE. --vtx: on real VT-x, in Bochs, and slowly.
+# --virtio: the cases of virtio.sh instead, with Debian's own drivers.
 # --life: the cases of life.sh instead, which control one guest with axvm.
 # --debug: those of debug.sh, or with --vtx of debug-vtx.sh, in which gdb has
 # guests; some are those that the build has in DIR.
@@ -22,6 +23,7 @@ while [ $# -gt 0 ]; do
         ;;
     --life) script=life.sh && shift ;;
     --debug) script=debug.sh && shift ;;
+    --virtio) script=virtio.sh && shift ;;
     --guests) guests=$2 && shift 2 ;;
     --tap) tap=$2 && shift 2 ;;
     --axvm) options+=(--axvm "$2") && shift 2 ;;
@@ -51,7 +53,9 @@ for flavour in cloud generic; do
     options+=(--file "$kernel/vmlinuz=vmlinuz-$flavour"
         --file "$kernel/release=release-$flavour")
 done
-"$here/make-initrd.sh" "$work/initrd"
+initrd=("$work/initrd")
+[ $script != virtio.sh ] || . "$here/virtio-parts.sh"
+"$here/make-initrd.sh" "${initrd[@]}"
 options+=(--file "$here/$script" --file "$work/initrd")
 
 # take PROGRAM: it is linked dynamically, so with its libraries, into gdb/.

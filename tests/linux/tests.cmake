@@ -24,3 +24,7 @@ axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
     --guests ${CMAKE_BINARY_DIR}/tests/guest/x86_64
     vtx-entry vtx-soft vtx-read-only vtx-condition vtx-hard vtx-watch vtx-own
     vtx-own-steps vtx-smp vtx-sipi vtx-real vtx-crash vtx-linux)
+
+# Debian's virtio drivers on our devices.
+axvm_linux(linux_virtio linux 600 --virtio
+    cloud-rng)

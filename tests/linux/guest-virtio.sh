@@ -1,0 +1,51 @@
+# shellcheck shell=dash
+# guest-virtio.sh - what a guest of virtio.sh does: ax.case= on its command line
+# names a function here. Read by guest-init.sh. Says "ax: KEY VALUE" lines.
+
+for module in virtio_mmio virtio_blk virtio_net virtio_console virtio-rng \
+    virtio_balloon vmw_vsock_virtio_transport ext4 9p 9pnet_virtio; do
+    modprobe -q "$module" 2>/dev/null
+done
+
+case_rng() {
+    echo "ax: rng $(cat /sys/class/misc/hw_random/rng_current)"
+    dd if=/dev/hwrng bs=4096 count=16 of=/random 2>/dev/null
+    echo "ax: random $(stat -c %s /random) $(gzip -c /random | wc -c)"
+}
+
+# Everything up to "synced" must be there after the power is gone.
+case_disk_write() {
+    mount -t ext4 /dev/vda /mnt || return
+    for i in 1 2 3 4 5 6 7 8; do
+        dd if=/dev/urandom of=/mnt/file$i bs=64k count=32 2>/dev/null
+    done
+    (cd /mnt && md5sum file?) >/mnt/sums
+    sync
+    echo "ax: sums $(md5sum </mnt/sums)"
+    echo "ax: synced"
+    while :; do # until the power goes
+        dd if=/dev/urandom of=/mnt/late bs=64k count=64 2>/dev/null
+    done
+}
+case_disk_check() {
+    mount -t ext4 /dev/vda /mnt || return
+    echo "ax: sums $(md5sum </mnt/sums)"
+    (cd /mnt && md5sum -c sums) | grep -c OK$ | sed 's/^/ax: good /'
+    umount /mnt
+}
+# The second disk is there to be read only, and grows.
+case_disk_two() {
+    echo "ax: second $(md5sum </dev/vdb)"
+    echo "ax: readonly $(cat /sys/block/vdb/ro)"
+    echo x >/dev/vdb 2>/dev/null && echo "ax: written"
+    echo "ax: serial $(cat /sys/block/vdb/serial)"
+    echo "ax: ready"
+    until [ "$(cat /sys/block/vdc/size)" = 8192 ]; do :; done
+    echo "ax: grown"
+}
+
+read -r line </proc/cmdline
+name=${line##*ax.case=}
+"case_${name%% *}"
+echo "ax: end"
+poweroff -f

@@ -1,0 +1,24 @@
+# shellcheck shell=bash disable=SC2154,SC2034
+# virtio-parts.sh - what run.sh --virtio takes along into the lab and into its
+# guests. Read by run.sh alone, which has $work, $here and the arrays initrd and
+# options.
+
+# A program at the ends of sockets, for both sides.
+"${CC:-cc}" -O2 -static -Wall -Wextra -Werror -o "$work/peer" "$here/peer.c" ||
+    die "the lab's peer does not compile"
+initrd=(--virtio "$work/initrd" "$work/peer")
+options+=(--memory 2048 --file "$work/peer" --file "$here/virtio-cases.sh")
+
+# A file system to lose power on, and the program that looks for damage.
+truncate -s 64M "$work/disk.img"
+PATH=$PATH:/usr/sbin mke2fs -q -F -t ext4 "$work/disk.img"
+options+=(--file "$work/disk.img")
+take_tool() {
+    mkdir -p "$work/tools/lib"
+    cp -L "$(PATH=$PATH:/usr/sbin command -v "$1")" "$work/tools/$1"
+    ldd "$work/tools/$1" | grep -o '/[^ ]*' | while IFS= read -r library; do
+        cp -L "$library" "$work/tools/lib/"
+    done
+}
+take_tool e2fsck
+options+=(--file "$work/tools")
