@@ -24,6 +24,7 @@ devices/device.[ch]
 devices/bus.[ch]
 devices/loop.[ch]
 devices/iothread.[ch]
+devices/unixsock.[ch]
 devices/hostend.[ch]
 devices/console.[ch]
 devices/conmux.[ch]
@@ -33,6 +34,7 @@ devices/virtio.[ch]
 devices/vhost.[ch]
 devices/disk.h devices/disk_parts.h devices/disk*.c
 devices/netlink.h devices/netlink_parts.h devices/netlink*.c
+devices/vsock.h devices/vsock_parts.h devices/vsock*.c
 devices/share.h devices/share_parts.h devices/share*.c
 devices/registry.h
 devices/*.c

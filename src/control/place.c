@@ -3,13 +3,12 @@
  */
 #include "control/place.h"
 
+#include "devices/unixsock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 int ax_control_dir(char *out, size_t size)
@@ -49,19 +48,5 @@ int ax_control_make_dir(const char *dir)
 
 int ax_control_connect(const char *path)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    const size_t len = strlen(path);
-    int fd, err;
-
-    if (len >= sizeof(addr.sun_path))
-        return -ENAMETOOLONG;
-    memcpy(addr.sun_path, path, len + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-        return fd;
-    err = -errno;
-    close(fd);
-    return err;
+    return ax_unix_connect(path);
 }

@@ -3,6 +3,8 @@
  */
 #include "debug/listen.h"
 
+#include "devices/unixsock.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
@@ -13,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,7 +23,6 @@ enum {
     PORT_MAX = 65535,
     PORT_DIGITS = 5,
     BACKLOG = 4, /* a second debugger is told that there is one */
-    PATH_BYTES = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
 };
 
 #define UNIX_PREFIX "unix:"
@@ -90,7 +90,7 @@ static const char *parse_path(const char *path, struct spec *out)
 {
     if (!*path)
         return "expected unix:PATH";
-    if (strlen(path) > PATH_BYTES)
+    if (strlen(path) > AX_UNIX_PATH)
         return "the socket path is longer than the system allows (107 bytes)";
     out->path = path;
     return NULL;
@@ -338,83 +338,6 @@ static int tcp_open(const struct spec *spec, int *fd,
 
 /* ---- socket files ---- */
 
-/* What connecting there gives: 0 or -errno. */
-static int unix_probe(const char *path)
-{
-    union address addr = {.un = {.sun_family = AF_UNIX}};
-    int err, fd;
-
-    snprintf(addr.un.sun_path, sizeof(addr.un.sun_path), "%s", path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    err = connect(fd, &addr.any, sizeof(addr.un)) ? -errno : 0;
-    close(fd);
-    return err;
-}
-
-static int unix_fail(int err, const char *path, char why[AX_LISTEN_WHY])
-{
-    return fail(err, why, "cannot make the socket %s: %s", path,
-                strerror(-err));
-}
-
-/* May path be taken: nothing there, or a socket nobody listens on? */
-static int unix_check(const char *path, char why[AX_LISTEN_WHY])
-{
-    struct stat st;
-    int err;
-
-    if (lstat(path, &st))
-        return errno == ENOENT ? 0 : unix_fail(-errno, path, why);
-    if (!S_ISSOCK(st.st_mode))
-        return fail(-EEXIST, why,
-                    "%s is there and no socket: choose another path", path);
-    err = unix_probe(path);
-    if (err == -ECONNREFUSED || err == -ENOENT)
-        return 0;
-    if (err && err != -EAGAIN)
-        return unix_fail(err, path, why);
-    return fail(-EADDRINUSE, why,
-                "%s: another process listens there: choose another path", path);
-}
-
-/*
- * The name under which the socket is made, in the same directory. It gets its
- * own when it listens: before, it would look stale.
- */
-static int unix_first_name(const char *path, struct sockaddr_un *addr,
-                           char why[AX_LISTEN_WHY])
-{
-    const char *slash = strrchr(path, '/');
-    const int dir = slash ? (int)(slash - path) + 1 : 0;
-    const int n = snprintf(addr->sun_path, sizeof(addr->sun_path), "%.*s.%d-g",
-                           dir, path, (int)getpid());
-
-    if (n >= 0 && (size_t)n < sizeof(addr->sun_path))
-        return 0;
-    return fail(-ENAMETOOLONG, why,
-                "%s: the path is too long: choose another directory", path);
-}
-
-static int unix_listen(const char *path, struct sockaddr_un *addr, int fd)
-{
-    struct stat st;
-    int err;
-
-    if (!lstat(addr->sun_path, &st) && S_ISSOCK(st.st_mode))
-        unlink(addr->sun_path); /* of a process that had our id */
-    /* The mode of the descriptor is the one that bind gives to the file. */
-    if (fchmod(fd, S_IRUSR | S_IWUSR) ||
-        bind(fd, (struct sockaddr *)addr, sizeof(*addr)))
-        return -errno;
-    if (!listen(fd, BACKLOG) && !rename(addr->sun_path, path))
-        return 0;
-    err = -errno;
-    unlink(addr->sun_path);
-    return err;
-}
-
 /* For a debugger in another directory: absolute, where that can be used. */
 static void unix_address(const char *path, char address[AX_LISTEN_ADDRESS])
 {
@@ -423,7 +346,7 @@ static void unix_address(const char *path, char address[AX_LISTEN_ADDRESS])
                            strcmp(cwd, "/") ? cwd : "", path)
                 : -1;
 
-    if (n < 0 || n > PATH_BYTES)
+    if (n < 0 || n > AX_UNIX_PATH)
         snprintf(address, AX_LISTEN_ADDRESS, "%s", path);
     free(cwd);
 }
@@ -431,24 +354,11 @@ static void unix_address(const char *path, char address[AX_LISTEN_ADDRESS])
 static int unix_open(const char *path, int *fd, char address[AX_LISTEN_ADDRESS],
                      char why[AX_LISTEN_WHY])
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int err = unix_first_name(path, &addr, why);
+    int err = ax_unix_listen(path, BACKLOG, fd, why);
 
     if (!err)
-        err = unix_check(path, why);
-    if (err)
-        return err;
-    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*fd < 0)
-        return unix_fail(-errno, path, why);
-    err = unix_listen(path, &addr, *fd);
-    if (err) {
-        close(*fd);
-        *fd = -1;
-        return unix_fail(err, path, why);
-    }
-    unix_address(path, address);
-    return 0;
+        unix_address(path, address);
+    return err;
 }
 
 /* ---- the door ---- */
@@ -467,17 +377,15 @@ int ax_listen_open(const char *spec, int *fd, char address[AX_LISTEN_ADDRESS],
                        : tcp_open(&parsed, fd, address, why);
 }
 
-/* Ours if nobody listens there now: others take only what is stale. */
 void ax_listen_close(int fd, const char *address)
 {
     union address own = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t size = sizeof(own);
-    bool is_file;
 
     if (fd < 0)
         return;
-    is_file = !getsockname(fd, &own.any, &size) && own.any.sa_family == AF_UNIX;
-    close(fd);
-    if (is_file && unix_probe(address) == -ECONNREFUSED)
-        unlink(address);
+    if (!getsockname(fd, &own.any, &size) && own.any.sa_family == AF_UNIX)
+        ax_unix_unlisten(fd, address);
+    else
+        close(fd);
 }

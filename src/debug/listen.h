@@ -9,9 +9,9 @@
 #ifndef AX_DEBUG_LISTEN_H
 #define AX_DEBUG_LISTEN_H
 
-#include "base.h"
+#include "devices/unixsock.h"
 
-enum { AX_LISTEN_ADDRESS = 300, AX_LISTEN_WHY = 400 };
+enum { AX_LISTEN_ADDRESS = 300, AX_LISTEN_WHY = AX_UNIX_WHY };
 
 /* What is wrong with spec: static text, NULL if nothing is. Pure. */
 const char *ax_listen_check(const char *spec);
