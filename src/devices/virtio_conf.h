@@ -14,7 +14,7 @@ enum { AX_DISK_QUEUES = 16, AX_NET_QUEUES = 7, AX_VCONSOLE_PORTS = 7 };
 enum { AX_DISK_SERIAL = 20, AX_SHARE_TAG = 31, AX_VCONSOLE_NAME = 63 };
 
 /* Who does the work of the queues: the host's kernel, if it is on. */
-enum ax_vhost { AX_VHOST_AUTO, AX_VHOST_OFF, AX_VHOST_ON };
+enum ax_vhost_use { AX_VHOST_AUTO, AX_VHOST_OFF, AX_VHOST_ON };
 
 enum ax_disk_format { AX_DISK_AUTO, AX_DISK_RAW, AX_DISK_QCOW2 };
 
@@ -59,7 +59,7 @@ struct ax_net_conf {
     unsigned queues;
     unsigned mtu; /* 0: the driver's own */
     bool offload; /* checksums and segmentation */
-    enum ax_vhost vhost;
+    enum ax_vhost_use vhost;
 };
 
 struct ax_vconsole_conf {
@@ -75,7 +75,7 @@ struct ax_share_conf {
 struct ax_vsock_conf {
     uint64_t cid; /* 0: no device */
     char *uds;    /* path; NULL: vhost-vsock */
-    enum ax_vhost vhost;
+    enum ax_vhost_use vhost;
 };
 
 struct ax_balloon_conf {
