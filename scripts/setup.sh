@@ -15,7 +15,7 @@ packages() {
     build)
         echo cmake ninja-build gcc g++ binutils libc6-dev linux-libc-dev \
             libtomlplusplus-dev libinih-dev libev-dev \
-            libjansson-dev libcapstone-dev libedit-dev
+            libjansson-dev libcapstone-dev libedit-dev liburing-dev
         ;;
     test)
         echo libcriterion-dev clang clang-format clang-tidy cppcheck \

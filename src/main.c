@@ -185,6 +185,7 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_MMAP_THRESHOLD, 4096);
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error, no end */
+    signal(SIGXFSZ, SIG_IGN); /* ... and so is a disk image that may not grow */
     if (ax_cli_parse(argc, argv, &options))
         return AX_STATUS_FAILURE;
     if (ax_hostconf_load(&host, print_host_report, NULL))
