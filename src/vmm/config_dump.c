@@ -71,7 +71,7 @@ static void print_size(FILE *to, uint64_t bytes)
     static const char units[] = "KMGT";
     int unit = -1;
 
-    for (; unit < 3 && !(bytes & 1023); unit++)
+    for (; bytes && unit < 3 && !(bytes & 1023); unit++)
         bytes >>= 10;
     if (unit < 0)
         fprintf(to, "%llu", ull(bytes));

@@ -42,13 +42,18 @@ static enum conf_key_id guess_key(const char *table, const char *name)
     enum conf_key_id guess = CONF_KEYS;
 
     for (unsigned id = 0; id < CONF_KEYS; id++) {
-        if (!strcmp(ax_config_keys[id].name, name))
+        const struct conf_key *key = &ax_config_keys[id];
+
+        /* "path" and the like say little: not those of rows. */
+        if (key->home != HOME_ROW && !strcmp(key->name, name))
             return (enum conf_key_id)id;
     }
     for (int elsewhere = 0; elsewhere <= 1; elsewhere++) {
         for (unsigned id = 0; id < CONF_KEYS; id++) {
             const struct conf_key *key = &ax_config_keys[id];
 
+            if (elsewhere && guess != CONF_KEYS && key->home == HOME_ROW)
+                continue; /* the one of this table is likelier */
             if ((!table || strcmp(key->table, table)) == elsewhere &&
                 ax_config_nearest(&near, key->name))
                 guess = (enum conf_key_id)id;
