@@ -79,7 +79,9 @@ debug/stubs.[ch]
 host/*
 initramfs.[ch]
 kmodules.[ch]
+oneliner.[ch]
 cli.[ch]
+onecommand.[ch]
 run.[ch]
 client/*
 main.c

@@ -31,6 +31,19 @@ enum {
     KEY_GDB,
     KEY_GDB_WAIT,
     KEY_GDB_ON,
+    KEY_KERNEL,
+    KEY_INITRD,
+    KEY_APPEND,
+    KEY_DISK,
+    KEY_NET,
+    KEY_SHARE,
+    KEY_VSOCK,
+    KEY_CPUS,
+    KEY_MEMORY,
+    KEY_NAME,
+    KEY_RUN,
+    KEY_ROOT,
+    KEY_MODULES,
 };
 
 #define GDB_PORT "1234" /* QEMU's */
@@ -44,6 +57,29 @@ static const struct argp_option options_table[] = {
     {"strict", KEY_STRICT, NULL, 0, "With check: warnings are errors", 1},
     {"dump-config", KEY_DUMP_CONFIG, NULL, 0,
      "Print the effective configuration with its defaults as TOML", 1},
+    {NULL, 0, NULL, 0, "A guest without a file:", 1},
+    {"kernel", KEY_KERNEL, "FILE", 0, "Its kernel", 1},
+    {"initrd", KEY_INITRD, "FILE", 0, "Its initial RAM disk", 1},
+    {"append", KEY_APPEND, "TEXT", 0, "Its kernel's command line", 1},
+    {"disk", KEY_DISK, "FILE[,KEY=VALUE...]", 0,
+     "A disk; keys as in [[disk]], 'ro' for readonly; repeatable", 1},
+    {"net", KEY_NET, "MODE[,KEY=VALUE...]", 0,
+     "A network card: user, tap, socket, passt or none; keys as in [[net]]; "
+     "repeatable",
+     1},
+    {"share", KEY_SHARE, "DIR[,KEY=VALUE...]", 0,
+     "A directory of this host, by 9p; keys as in [[share]]; repeatable", 1},
+    {"vsock", KEY_VSOCK, "CID[,KEY=VALUE...]", 0, "Sockets to this host", 1},
+    {"cpus", KEY_CPUS, "N", 0, "Virtual CPUs, default 1", 1},
+    {"memory", KEY_MEMORY, "SIZE", 0, "Memory, default 512M", 1},
+    {"name", KEY_NAME, "NAME", 0, "What it is called", 1},
+    {"run", KEY_RUN, "COMMAND", 0,
+     "Boot the kernel with this host's files as its root, which it cannot "
+     "change, run COMMAND there, and end with its status",
+     1},
+    {"root", KEY_ROOT, "DIR", 0, "With --run: another root", 1},
+    {"modules", KEY_MODULES, "DIR", 0,
+     "With --run: where the kernel's modules are, if not in /lib/modules", 1},
     {NULL, 0, NULL, 0, "How to run it:", 2},
     {"console", KEY_CONSOLE, "SPEC", 0,
      "stdio (default), pty, unix:PATH, file:PATH or none", 2},
@@ -79,6 +115,7 @@ static const struct argp_option options_table[] = {
 };
 
 static const char usage[] = "GUEST.toml...\n"
+                            "--kernel FILE\n"
                             "--demo\n"
                             "check GUEST.toml...\n"
                             "probe";
@@ -165,9 +202,42 @@ static void parse_file(const char *arg, struct ax_options *out)
     out->files[out->file_count++] = arg;
 }
 
+/* A guest on the line is alone there. */
+static void parse_line(const struct ax_options *out, struct argp_state *state)
+{
+    const struct ax_oneliner *line = &out->line;
+
+    if (out->mode != AX_MODE_RUN)
+        argp_error(state, "%s takes no guest of the command line",
+                   out->mode == AX_MODE_CHECK ? "check" : "probe");
+    if (out->demo)
+        argp_error(state, "--demo is a guest already");
+    if (out->file_count)
+        argp_error(state,
+                   "'%s' describes a guest, and so do these options: use "
+                   "--set to change what the file says",
+                   out->files[0]);
+    if (!line->kernel)
+        argp_error(state, "a guest on the command line needs --kernel");
+    if (line->run && line->initrd)
+        argp_error(state, "--run makes its own initial RAM disk: --initrd is "
+                          "for other guests");
+    if (!line->run && (line->root || line->modules))
+        argp_error(state, "--%s goes with --run",
+                   line->root ? "root" : "modules");
+    if (line->run && out->console)
+        argp_error(state, "--run has its command on standard input and "
+                          "output: --console is for other guests");
+}
+
 /* What only the whole line tells. */
 static void parse_whole(const struct ax_options *out, struct argp_state *state)
 {
+    if (ax_oneliner_given(&out->line)) {
+        parse_line(out, state);
+        return;
+    }
+
     if (out->mode == AX_MODE_PROBE) {
         if (out->file_count || out->demo)
             argp_error(state, "probe takes no guest");
@@ -183,12 +253,63 @@ static void parse_whole(const struct ax_options *out, struct argp_state *state)
     }
 }
 
+/* The next place of a list that has room for all arguments. */
+static void list_add(const char **list, const char *arg)
+{
+    while (*list)
+        list++;
+    *list = arg;
+}
+
+/* Where the only value of an option goes, NULL: it is not one of these. */
+static const char **line_place(struct ax_oneliner *line, int key)
+{
+    switch (key) {
+    case KEY_KERNEL:
+        return &line->kernel;
+    case KEY_INITRD:
+        return &line->initrd;
+    case KEY_APPEND:
+        return &line->append;
+    case KEY_VSOCK:
+        return &line->vsock;
+    case KEY_CPUS:
+        return &line->cpus;
+    case KEY_MEMORY:
+        return &line->memory;
+    case KEY_NAME:
+        return &line->name;
+    case KEY_RUN:
+        return &line->run;
+    case KEY_ROOT:
+        return &line->root;
+    case KEY_MODULES:
+        return &line->modules;
+    default:
+        return NULL;
+    }
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct ax_options *out = state->input;
+    const char **place = line_place(&out->line, key);
     enum ax_log_level level;
 
+    if (place) {
+        *place = arg;
+        return 0;
+    }
     switch (key) {
+    case KEY_DISK:
+        list_add(out->line.disks, arg);
+        break;
+    case KEY_NET:
+        list_add(out->line.nets, arg);
+        break;
+    case KEY_SHARE:
+        list_add(out->line.shares, arg);
+        break;
     case KEY_DEMO:
         out->demo = true;
         break;
@@ -280,7 +401,11 @@ int ax_cli_parse(int argc, char **argv, struct ax_options *out)
     memset(out, 0, sizeof(*out));
     out->files = calloc((size_t)argc + 1, sizeof(*out->files));
     out->sets = calloc((size_t)argc + 1, sizeof(*out->sets));
-    if (!out->files || !out->sets) {
+    out->line.disks = calloc((size_t)argc + 1, sizeof(char *));
+    out->line.nets = calloc((size_t)argc + 1, sizeof(char *));
+    out->line.shares = calloc((size_t)argc + 1, sizeof(char *));
+    if (!out->files || !out->sets || !out->line.disks || !out->line.nets ||
+        !out->line.shares) {
         ax_cli_fini(out);
         return -ENOMEM;
     }
@@ -293,6 +418,10 @@ void ax_cli_fini(struct ax_options *options)
 {
     free(options->files);
     free(options->sets);
+    free(options->line.disks);
+    free(options->line.nets);
+    free(options->line.shares);
+    memset(&options->line, 0, sizeof(options->line));
     options->files = NULL;
     options->sets = NULL;
 }

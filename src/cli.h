@@ -6,6 +6,7 @@
 
 #include "base.h"
 #include "log.h"
+#include "oneliner.h"
 
 enum ax_mode { AX_MODE_RUN, AX_MODE_CHECK, AX_MODE_PROBE };
 
@@ -27,6 +28,7 @@ struct ax_options {
     unsigned file_count;
     const char **sets; /* --set, the same */
     unsigned set_count;
+    struct ax_oneliner line; /* a guest that no file describes */
     bool dump_config, lenient, strict;
     uint64_t timeout_ns; /* 0: none */
     bool stats;

@@ -15,6 +15,7 @@
 #include "host/notify.h"
 #include "host/pidfile.h"
 #include "host/shell.h"
+#include "onecommand.h"
 #include "vmm/demo.h"
 #include "vmm/fleet.h"
 #include "vmm/image.h"
@@ -45,6 +46,7 @@ struct run {
     int signal_fd;
     struct ax_fleet *fleet;
     struct ax_fleet_listener listener;
+    struct ax_onecommand command; /* what a guest of --run starts from */
     struct ax_source demo; /* the built-in guest, for as long as it may start */
     struct ax_conmux *mux; /* several guests on the terminal */
     struct ax_stubs *stubs;
@@ -328,23 +330,18 @@ static int set_gdb(const struct ax_options *options, unsigned index,
     return 0;
 }
 
-static int run_load_config(struct run *run, const char *file)
+/* src: file, text and builtin, where they are not what they are by default. */
+static int run_load_config(struct run *run, struct ax_config_source *src)
 {
     const struct ax_options *options = run->options;
-    struct ax_config_source src = {
-        .file = file ? file : "(demo)",
-        .builtin = !file,
-        .text = file ? NULL : demo_config,
-        .size = file ? 0 : sizeof(demo_config) - 1,
-        .sets = options->sets,
-        .host = run->host,
-        .lenient = options->lenient,
-        .need_files = file && !options->dump_config,
-        .report = run_report,
-    };
     struct ax_config *conf;
 
-    if (ax_config_load(&src, &conf))
+    src->sets = options->sets;
+    src->host = run->host;
+    src->lenient = options->lenient;
+    src->need_files = !src->builtin && !options->dump_config;
+    src->report = run_report;
+    if (ax_config_load(src, &conf))
         return AX_STATUS_USAGE;
     run->confs[run->conf_count++] = conf;
     if (options->timeout_ns)
@@ -352,6 +349,47 @@ static int run_load_config(struct run *run, const char *file)
     if (options->console && set_console(conf, options->console))
         return AX_STATUS_FAILURE;
     return set_gdb(options, run->conf_count - 1, conf) ? AX_STATUS_FAILURE : 0;
+}
+
+static int run_load_file(struct run *run, const char *file)
+{
+    struct ax_config_source src = {.file = file};
+
+    return run_load_config(run, &src);
+}
+
+static int run_load_demo(struct run *run)
+{
+    struct ax_config_source src = {
+        .file = "(demo)",
+        .builtin = true,
+        .text = demo_config,
+        .size = sizeof(demo_config) - 1,
+    };
+
+    return run_load_config(run, &src);
+}
+
+/* The guest that the command line describes. */
+static int run_load_line(struct run *run)
+{
+    struct ax_oneliner line = run->options->line;
+    struct ax_config_source src = {.file = "(command line)"};
+    char *text;
+    int status = 0;
+
+    if (line.run)
+        status = ax_onecommand_prepare(&line, &run->command);
+    if (status)
+        return status;
+    text = ax_oneliner_text(&line);
+    if (!text)
+        return AX_STATUS_FAILURE;
+    src.text = text;
+    src.size = strlen(text);
+    status = run_load_config(run, &src);
+    free(text);
+    return status;
 }
 
 static int run_check_console(const struct ax_options *options)
@@ -408,9 +446,11 @@ static int run_load_configs(struct run *run)
     if (!run->confs)
         return AX_STATUS_FAILURE;
     if (!status && options->demo)
-        status = run_load_config(run, NULL);
+        status = run_load_demo(run);
+    if (!status && options->line.kernel)
+        status = run_load_line(run);
     for (unsigned i = 0; i < options->file_count; i++) {
-        int one = run_load_config(run, options->files[i]);
+        int one = run_load_file(run, options->files[i]);
 
         status = status ? status : one;
     }
@@ -504,7 +544,11 @@ static int run_create_fleet(struct run *run)
 
 static bool wants_terminal(const struct ax_config *conf)
 {
-    return !strcmp(conf->console, "stdio");
+    bool wants = !strcmp(conf->console, "stdio");
+
+    for (unsigned i = 0; i < conf->vconsole_count; i++)
+        wants |= !strcmp(conf->vconsoles[i].conf.mode, "stdio");
+    return wants;
 }
 
 /* A guest that comes later finds the terminal taken. */
@@ -679,12 +723,13 @@ static void run_destroy(struct run *run)
     for (unsigned i = 0; i < run->conf_count; i++)
         ax_config_destroy(run->confs[i]);
     free(run->confs);
+    ax_onecommand_fini(&run->command);
     ax_log_destroy(run->log);
 }
 
 /* ---- what it came to ---- */
 
-static int vm_status(struct ax_vm *vm)
+static int vm_status(struct ax_vm *vm, bool one_command)
 {
     struct ax_vm_end end = ax_vm_end(vm);
     struct ax_log *log = ax_vm_log(vm);
@@ -699,6 +744,8 @@ static int vm_status(struct ax_vm *vm)
     case AX_VM_END_EXIT:
         ax_log(log, AX_LOG_INFO,
                "the guest wrote %#" PRIx64 " to the debug-exit port", end.code);
+        if (one_command) /* whose status the guest's init has told */
+            return (int)(end.code & 0xff);
         return (int)((end.code << 1 | 1) & 0xff);
     case AX_VM_END_CRASH:
         return AX_STATUS_CRASH;
@@ -718,7 +765,7 @@ static int run_status(struct run *run)
     int status = AX_STATUS_OK;
 
     for (unsigned i = 0; (vm = ax_fleet_at(run->fleet, i)); i++) {
-        int one = vm_status(vm);
+        int one = vm_status(vm, run->options->line.run);
 
         status = status ? status : one;
     }
@@ -789,6 +836,7 @@ int ax_run(const struct ax_options *options, const struct ax_hostconf *host,
         .terminal = terminal,
         .start_ns = start_ns,
         .signal_fd = -1,
+        .command.fd = -1,
         .progress = -1,
     };
     int status = run_load_configs(&run);
