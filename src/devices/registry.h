@@ -24,7 +24,8 @@
     X(reset_cf9)                                                               \
     X(uart16550)                                                               \
     X(virtio_blk)                                                              \
-    X(virtio_rng)
+    X(virtio_rng)                                                              \
+    X(virtio_vsock)
 /* clang-format on */
 
 #define AX_DEVICE_DECLARE(name) extern const struct ax_device_ops ax_##name;
