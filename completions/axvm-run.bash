@@ -21,8 +21,13 @@ _axvm_run()
     _init_completion -s -n : || return
 
     case $prev in
-        --set | --timeout) return ;;
-        --log-file | --pidfile) _filedir && return ;;
+        --set | --timeout | --append | --cpus | --memory | --name | --run | \
+            --vsock) return ;;
+        --log-file | --pidfile | --kernel | --initrd | --disk)
+            _filedir && return
+            ;;
+        --share | --root | --modules) _filedir -d && return ;;
+        --net) _axvm_run_words 'user tap socket passt none' && return ;;
         --control) _axvm_run_words none && _filedir && return ;;
         --log-level) _axvm_run_words 'off error warn info debug' && return ;;
         --gdb-on) _axvm_run_words 'crash reset poweroff' && return ;;
@@ -51,7 +56,8 @@ _axvm_run()
     ! $split || return
 
     if [[ $cur == -* ]]; then
-        _axvm_run_words '--demo --set --lenient --strict --dump-config
+        _axvm_run_words '--demo --kernel --initrd --append --disk --net --share
+            --vsock --cpus --memory --name --run --root --modules --set --lenient --strict --dump-config
             --console --shell --linger --control --pidfile --gdb --gdb-wait
             --gdb-on --timeout --stats
             --trace --log-level --log-file --help --usage --version'
