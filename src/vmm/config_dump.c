@@ -334,6 +334,8 @@ static void print_array(FILE *to, const char *table,
 
     while (strcmp(rows->table, table) != 0)
         rows++;
+    if (!ax_config_row_count(conf, rows))
+        fprintf(to, "\n# [%s]: none\n", table);
     for (unsigned i = 0; i < ax_config_row_count(conf, rows); i++) {
         fprintf(to, "\n[%s]\n", table);
         print_keys(to, table, conf, extra, ax_config_row(conf, rows, i));

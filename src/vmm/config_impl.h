@@ -390,9 +390,20 @@ void ax_config_check_devices(struct conf_load *load);
 
 /* config_virtio.c: one row as it is read; then what concerns several. */
 void ax_config_check_disk(struct conf_load *load, void *row);
-void ax_config_check_net(struct conf_load *load, void *row);
 void ax_config_check_vconsole(struct conf_load *load, void *row);
 void ax_config_check_share(struct conf_load *load, void *row);
 void ax_config_check_virtio(struct conf_load *load);
+
+/* A key of a row, or of a table at row, that has no default. */
+void ax_config_need_key(struct conf_load *load, enum conf_key_id id,
+                        struct ax_pos row, const char *help);
+
+/* The path of a Unix socket, to which so many bytes may be added. */
+void ax_config_check_socket(struct conf_load *load, enum conf_key_id id,
+                            const char *path, size_t suffix);
+
+/* config_net.c: a row; one more that has no key. false: no memory. */
+void ax_config_check_net(struct conf_load *load, void *row);
+bool ax_config_add_net(struct conf_load *load, struct ax_pos pos);
 
 #endif

@@ -193,6 +193,28 @@ Test(config_axvisor, odd_values_dump_to_the_same)
                           "bios_load_addr = 0xffc0_0000\n");
     text_is_stable(KERNEL "bios_path = \"u\"\nbios_load_addr = 1\n");
     text_is_stable(KERNEL "enable_bios = false\n");
+    text_is_stable(KERNEL "[[disk]]\npath = \"a b\"\noverlay = true\n"
+                          "bps = \"3M\"\n[[disk]]\npath = \"/c\"\n"
+                          "serial = \"s\\\"\"\niops = 7\nbps = 1000\n");
+    text_is_stable(KERNEL "[[net]]\nhostfwd = []\n"
+                          "[[net]]\nmode = \"tap\"\nfd = 9\nvhost = true\n"
+                          "mtu = 1500\nqueues = 2\n"
+                          "[[net]]\nmode = \"passt\"\npath = \"p\"\n"
+                          "[[net]]\nhostfwd = [\"tcp:1-2\", \"udp::3-4\"]\n");
+    text_is_stable(KERNEL "[[console]]\nname = \"n\"\n[[console]]\n"
+                          "device = \"serial\"\nmode = \"file:f\"\n"
+                          "[[console]]\nmode = \"stdio\"\n");
+    text_is_stable(KERNEL "[[share]]\ntag = \"t\"\npath = \".\"\n"
+                          "[vsock]\ncid = 9\nuds = \"u\"\n"
+                          "[balloon]\nenabled = true\n"
+                          "[rng]\nenabled = false\n");
+    text_is_stable(KERNEL "[vsock]\ncid = 4_294_967_294\nvhost = \"on\"\n");
+    text_is_stable(KERNEL "disk_path = \"d\"\n[devices]\nemu_devices = [\n"
+                          "[\"b\", 0xd0000000, 0, 5, 0xe1, []],\n"
+                          "[\"b\", 0xd0001000, 0, 6, 0xe1, []],\n"
+                          "[\"n\", 0xd0002000, 0, 7, 0xe2, []],\n"
+                          "[\"c\", 0xd0003000, 0, 0, 0xe3, []]]\n"
+                          "[[disk]]\npath = \"a\"\n");
     text_is_stable(KERNEL "[memory]\nhugepages = true\nbacking = \"memfd\"\n");
 }
 
@@ -226,6 +248,15 @@ Test(config_axvisor, a_dump_says_every_key)
         "excluded_devices = []\n",
         "mode = \"stdio\"\n",
         "escapes = true\n",
+        "\n# [[disk]]: none\n",
+        "\n# [[net]]: none\n",
+        "\n# [[console]]: none\n",
+        "\n# [[share]]: none\n",
+        "# cid: not given\n",
+        "enabled = false\n",
+        "deflate_on_oom = true\n",
+        "free_page_reporting = true\n",
+        "\n[rng]\n",
         "exit_port = true\n",
         "debug_port = true\n",
         "timeout = 0\n",

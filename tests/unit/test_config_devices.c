@@ -117,6 +117,22 @@ Test(config_devices, virtio_rows_are_places)
     cr_expect_str_eq(l.conf->disks[1].conf.path, "dir/b");
     cr_expect_eq(l.conf->disks[1].place.base, 0xd0001000);
     cr_expect_not(l.conf->disks[2].place.given);
+    /* disk_path is the disk behind those that are there. */
+    load_warns(&l,
+               "[devices]\nemu_devices = ["
+               "[\"a\", 0xd0000000, 1, 5, 0xe1, []], "
+               "[\"b\", 0xd0001000, 1, 6, 0xe1, []], "
+               "[\"c\", 0xd0002000, 1, 7, 0xe1, []]]\n"
+               "[[disk]]\npath = \"a\"\n" KERNEL "disk_path = \"b\"\n",
+               "'c' (VirtioBlk) has no image");
+    cr_assert_eq(l.conf->disk_count, 2);
+    cr_expect_str_eq(l.conf->disks[1].conf.path, "dir/b");
+    cr_expect_eq(l.conf->disks[1].place.base, 0xd0001000);
+    load_warns(&l,
+               X86 EMU("[\"c\", 0xd0002000, 1, 7, 0xe3, []], "
+                       "[\"d\", 0xd0003000, 1, 8, 0xe3, []]"),
+               "'d' (VirtioConsole): a further port");
+    cr_assert_eq(l.conf->vconsole_count, 2);
 }
 
 Test(config_devices, discovery_is_replaced_and_told_once)
