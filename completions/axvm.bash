@@ -2,7 +2,7 @@
 # axvm.bash - completion for axvm; bash-completion loads it by its name.
 
 _axvm_commands='list show create start suspend resume stop restart reset delete
-    console stats wait events nmi gdb dump quit help shell'
+    console stats wait events nmi gdb dump disk quit help shell'
 
 _axvm_offer()
 {
@@ -27,6 +27,7 @@ _axvm_options()
         wait) _axvm_offer '--state --timeout' ;;
         events) _axvm_offer '--json' ;;
         gdb) _axvm_offer '--listen --off --exec' ;;
+        disk) _axvm_offer '--force' ;;
     esac
 }
 
@@ -78,6 +79,12 @@ _axvm()
         start | suspend | resume | stop | restart | reset) _axvm_vms ;;
         show | delete | console | stats | wait | nmi)
             ((args)) || _axvm_vms
+            ;;
+        disk)
+            case $args in
+                0) _axvm_offer 'resize' ;;
+                1) _axvm_vms ;;
+            esac
             ;;
         dump | gdb) if ((args)); then _filedir; else _axvm_vms; fi ;;
     esac

@@ -113,7 +113,10 @@ static bool offer_word(struct shell *shell, json_t *offers, unsigned count,
                                             command->args == AX_ARGS_VM_EXEC) &&
                                            args))
         return true;
-    if (command->args == AX_ARGS_VMS || !args)
+    if (command->args == AX_ARGS_DISK && !args)
+        offer(offers, word, "", "resize");
+    else if (command->args == AX_ARGS_VMS ||
+             args == (command->args == AX_ARGS_DISK))
         offer_vms(offers, word, &shell->client);
     return false;
 }

@@ -4,6 +4,7 @@
 #include "control/command.h"
 
 #include "debug/listen.h"
+#include "vmm/config.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -56,6 +57,16 @@ static void print_dumped(const json_t *result, const json_t *options, FILE *to)
         fprintf(to, "%s: ", vm);
     fprintf(to, "%" JSON_INTEGER_FORMAT " bytes\n",
             json_integer_value(json_object_get(result, "bytes")));
+}
+
+static void print_size(const json_t *result, const json_t *options, FILE *to)
+{
+    const char *vm = json_string_value(json_object_get(result, "vm"));
+
+    if (vm)
+        fprintf(to, "%s: ", vm);
+    fprintf(to, "%" JSON_INTEGER_FORMAT " bytes\n",
+            json_integer_value(json_object_get(result, "size")));
 }
 
 /* As gdb wants it. */
@@ -510,6 +521,13 @@ static const struct ax_command commands[] = {
      AX_ARGS_VM_FILE,
      {{0}},
      print_dumped},
+    {"disk",
+     "disk resize VM DISK [SIZE] [--force]",
+     "Tell a guest that its disk has another size, or give it one",
+     AX_ARGS_DISK,
+     {{"force", 'f', NULL, "Also a smaller one: what is behind it is lost",
+       true}},
+     print_size},
     {"quit", "quit", "End the process and its VMs", AX_ARGS_NONE, {{0}}, NULL},
     {0},
 };
@@ -772,6 +790,7 @@ static int check_args(const struct parse *parse)
         [AX_ARGS_FILES] = {1, UINT32_MAX, "name a file"},
         [AX_ARGS_VM_FILE] = {2, 2, "name a VM and a file"},
         [AX_ARGS_VM_EXEC] = {1, 2, "name a VM"},
+        [AX_ARGS_DISK] = {3, 4, "say resize, then name a VM and a disk"},
     };
     const enum ax_command_args args = parse->command->args;
 
@@ -848,6 +867,28 @@ static int requests_exec(const struct parse *parse, json_t *requests)
                        requests);
 }
 
+/* "resize", and what it is about: a disk by its number or serial. */
+static int requests_disk(const struct parse *parse, json_t *requests)
+{
+    const char *what = parse->args[0], *disk = parse->args[2];
+    uint64_t size;
+
+    if (what && strcmp(what, "resize"))
+        return parse_fail(parse, "'%s' is nothing to do with a disk", what);
+    if (json_object_set_new(parse->request, "disk", json_string(disk)))
+        return parse_fail(parse, "'%s' is not text in UTF-8", disk);
+    if (parse->arg_count > 3) {
+        if (!ax_config_parse_size(parse->args[3], &size) || !size ||
+            size > INT64_MAX)
+            return parse_fail(parse, "'%s' is not a size such as 20G",
+                              parse->args[3]);
+        if (json_object_set_new(parse->request, "size",
+                                json_integer((json_int_t)size)))
+            return parse_fail(parse, "%s", strerror(ENOMEM));
+    }
+    return request_add(parse, "disk", parse->args[1], NULL, requests);
+}
+
 static int requests_make(const struct parse *parse, json_t *requests)
 {
     const char *name = parse->command->name;
@@ -863,6 +904,8 @@ static int requests_make(const struct parse *parse, json_t *requests)
                            requests);
     case AX_ARGS_VM_EXEC:
         return requests_exec(parse, requests);
+    case AX_ARGS_DISK:
+        return requests_disk(parse, requests);
     case AX_ARGS_FILES:
         for (unsigned i = 0; i < parse->arg_count && !err; i++)
             err = request_add(parse, name, NULL, parse->args[i], requests);

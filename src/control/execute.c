@@ -387,6 +387,8 @@ enum {
     MAY_STATE = 16,
     MAY_LISTEN = 32,
     MAY_OFF = 64,
+    HAS_DISK = 128, /* must have */
+    MAY_SIZE = 256,
 };
 
 static const struct command {
@@ -411,6 +413,7 @@ static const struct command {
     {"nmi", HAS_VM, do_nmi},
     {"gdb", HAS_VM | MAY_LISTEN | MAY_OFF, do_gdb},
     {"dump", HAS_VM | HAS_FILE, ax_execute_dump},
+    {"disk", HAS_VM | HAS_DISK | MAY_SIZE | MAY_FORCE, ax_execute_disk_resize},
     {"quit", 0, do_quit},
 };
 
@@ -491,6 +494,20 @@ static const char *take_off(struct request *r, const json_t *val)
     return json_is_boolean(val) ? NULL : "true or false";
 }
 
+static const char *take_disk(struct request *r, const json_t *val)
+{
+    r->disk = json_string_value(val);
+    return r->disk ? NULL : "a string: a disk's number or its serial";
+}
+
+static const char *take_size(struct request *r, const json_t *val)
+{
+    if (!json_is_integer(val) || json_integer_value(val) <= 0)
+        return "a number of bytes";
+    r->size = (uint64_t)json_integer_value(val);
+    return NULL;
+}
+
 static const char *take_nothing(struct request *r, const json_t *val)
 {
     return NULL;
@@ -510,6 +527,8 @@ static const struct member {
     {"state", MAY_STATE, take_state},
     {"listen", MAY_LISTEN, take_listen},
     {"off", MAY_OFF, take_off},
+    {"disk", HAS_DISK, take_disk},
+    {"size", MAY_SIZE, take_size},
 };
 
 static const struct member *member_find(const char *name, unsigned allowed)
@@ -552,7 +571,7 @@ static bool request_members(struct request *r, const struct command *command,
             return bad(r, "'%s' must be %s", name, expected);
     }
     for (size_t i = 0; i < AX_ARRAY_LEN(members); i++) {
-        const unsigned must = (HAS_VM | HAS_FILE) & command->members;
+        const unsigned must = (HAS_VM | HAS_FILE | HAS_DISK) & command->members;
 
         if (members[i].flag & must && !json_object_get(json, members[i].name))
             return bad(r, "%s needs the member '%s'", command->name,

@@ -1,7 +1,7 @@
 /*
  * execute_parts.h - what execute.c (requests, commands that are done at once),
- * execute_wait.c (commands that wait) and execute_dump.c share. Private to
- * them.
+ * execute_wait.c (commands that wait), execute_dump.c and execute_disk.c share.
+ * Private to them.
  */
 #ifndef AX_CONTROL_EXECUTE_PARTS_H
 #define AX_CONTROL_EXECUTE_PARTS_H
@@ -36,6 +36,8 @@ struct request {
     enum ax_vm_state state;
     const char *file, *listen;
     bool off;
+    const char *disk; /* its serial or number */
+    uint64_t size;    /* 0: not given */
 };
 
 /* A command that waits for something to come true. */
@@ -98,5 +100,9 @@ void ax_execute_wait(const struct request *r);
 /* ---- execute_dump.c ---- */
 
 void ax_execute_dump(const struct request *r);
+
+/* ---- execute_disk.c ---- */
+
+void ax_execute_disk_resize(const struct request *r);
 
 #endif

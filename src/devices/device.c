@@ -105,3 +105,15 @@ bool ax_device_power_button(struct ax_device *dev)
     pthread_mutex_unlock(&dev->lock);
     return heard;
 }
+
+int ax_device_resize(struct ax_device *dev, bool shrink, uint64_t *size)
+{
+    int err;
+
+    if (!dev->ops->resize)
+        return -EOPNOTSUPP;
+    pthread_mutex_lock(&dev->lock);
+    err = dev->ops->resize(dev, shrink, size);
+    pthread_mutex_unlock(&dev->lock);
+    return err;
+}

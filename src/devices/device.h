@@ -58,6 +58,13 @@ struct ax_device_ops {
      */
     void (*hold)(struct ax_device *dev, bool held);
 
+    /*
+     * A disk: *size 0 takes over the size that its image has now, else the
+     * image gets that one; *size is what it is then. shrink: also a smaller
+     * one, else -ERANGE. 0 or -errno.
+     */
+    int (*resize)(struct ax_device *dev, bool shrink, uint64_t *size);
+
     /* The host asks the guest to power off. Does the guest listen? */
     bool (*power_button)(struct ax_device *dev);
 };
@@ -123,5 +130,7 @@ void ax_device_hold(struct ax_device *dev, bool held);
 /* fn with the lock held: for a model's own watches, timers and wakes. */
 void ax_device_call(struct ax_device *dev, void (*fn)(struct ax_device *dev));
 bool ax_device_power_button(struct ax_device *dev);
+int ax_device_resize(struct ax_device *dev, bool shrink,
+                     uint64_t *size); /* -EOPNOTSUPP */
 
 #endif

@@ -434,6 +434,32 @@ static void blk_again(void *ctx)
     ax_device_call(ctx, blk_next_turn);
 }
 
+/* ---- size ---- */
+
+/* All that has been begun is within the old size. */
+static int blk_resize(struct ax_device *dev, bool shrink, uint64_t *size)
+{
+    struct blk *b = to_blk(ax_container_of(dev, struct ax_virtio, dev));
+    const uint64_t before = ax_disk_traits(b->disk).size;
+    struct ax_disk_io *io;
+    uint64_t capacity;
+    int err;
+
+    if (*size && *size < before && !shrink)
+        return -ERANGE;
+    while ((io = ax_disk_await(b->disk)))
+        blk_ended(b, io);
+    blk_tell(b);
+    ax_loop_wake(b->again); /* there may be queues that wait for these */
+    err = ax_disk_resize(b->disk, size);
+    capacity = htole64(*size / SECTOR);
+    if (!err && *size != before)
+        ax_virtio_reconfigure(&b->v,
+                              offsetof(struct virtio_blk_config, capacity),
+                              &capacity, sizeof(capacity));
+    return err;
+}
+
 /* ---- the driver's side ---- */
 
 static struct virtio_blk_config *blk_config(struct blk *b)
@@ -609,5 +635,6 @@ const struct ax_device_ops ax_virtio_blk = {
     .paged = true,
     .init = blk_init,
     .fini = blk_fini,
+    .resize = blk_resize,
     AX_VIRTIO_DEVICE_OPS,
 };

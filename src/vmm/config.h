@@ -256,4 +256,7 @@ unsigned ax_config_gdb_event(const char *word, size_t len);
 /* The effective configuration as TOML that ax_config_load accepts again. */
 void ax_config_dump(const struct ax_config *conf, FILE *to);
 
+/* "512M", "4GiB", "65536"; false: not that, or more than 64 bits. */
+bool ax_config_parse_size(const char *text, uint64_t *out);
+
 #endif

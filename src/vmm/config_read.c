@@ -355,8 +355,7 @@ static bool read_path(struct conf_load *load, const struct conf_key *key,
     return true;
 }
 
-/* "512M", "4GiB", "65536"; false: not that, or more than 64 bits. */
-static bool parse_size(const char *text, uint64_t *out)
+bool ax_config_parse_size(const char *text, uint64_t *out)
 {
     static const char suffixes[] = "KMGT";
     const char *suffix;
@@ -417,7 +416,8 @@ static bool read_size(struct conf_load *load, const struct conf_key *key,
         say_type(load, key, val);
         return false;
     }
-    if (val->type == AX_TOML_STRING && !parse_size(val->string, &bytes)) {
+    if (val->type == AX_TOML_STRING &&
+        !ax_config_parse_size(val->string, &bytes)) {
         say_value(load, key, val, "is not a size");
         return false;
     }

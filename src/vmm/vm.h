@@ -145,6 +145,14 @@ bool ax_vm_kept(const struct ax_vm *vm);
 /* An NMI for every vCPU. -EPERM unless it runs, -EOPNOTSUPP, -ETIMEDOUT. */
 int ax_vm_nmi(struct ax_vm *vm);
 
+/*
+ * The size of a disk, by its place among them. *size 0: the one that its image
+ * has got elsewhere. -ERANGE: smaller than before, and shrink is false; -EPERM,
+ * or as ax_device_resize.
+ */
+int ax_vm_resize_disk(struct ax_vm *vm, unsigned index, bool shrink,
+                      uint64_t *size);
+
 enum ax_vm_state ax_vm_state(const struct ax_vm *vm);
 struct ax_vm_end ax_vm_end(struct ax_vm *vm);      /* of this life */
 struct ax_vm_end ax_vm_last_end(struct ax_vm *vm); /* ... or of the last one */

@@ -10,6 +10,7 @@
 #include "vcpu/vcpu.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { ARRIVAL_MS = 5000, NMI_MS = 1000 };
 
@@ -299,4 +300,29 @@ int ax_vm_nmi(struct ax_vm *vm)
             err = 0; /* it waits to be started, or is about to */
     }
     return err;
+}
+
+static struct ax_device *vm_find_disk(const struct ax_vm *vm, unsigned index)
+{
+    for (unsigned i = 0; i < vm->device_count; i++) {
+        if (vm->devices[i] &&
+            !strcmp(vm->devices[i]->ops->type, "virtio_blk") && !index--)
+            return vm->devices[i];
+    }
+    return NULL;
+}
+
+int ax_vm_resize_disk(struct ax_vm *vm, unsigned index, bool shrink,
+                      uint64_t *size)
+{
+    struct ax_device *disk;
+
+    vm->refusal = "";
+    ax_vm_notice_end(vm);
+    disk = vm_find_disk(vm, index);
+    if (!disk || (vm->state != AX_VM_LOADED && vm->state != AX_VM_RUNNING &&
+                  vm->state != AX_VM_SUSPENDED))
+        return vm_refuse(vm, -EPERM,
+                         "VM is not running: give the image its size instead");
+    return ax_device_resize(disk, shrink, size);
 }

@@ -91,6 +91,8 @@ def work(command, request):
     if command == "gdb":
         return {} if "off" in request else {
             "address": request.get("listen", f"/run/{name}.gdb")}
+    if command == "disk":
+        return {"size": request.get("size", 1048576)}
     if command == "nmi" or command == "console":
         return {}
     return {"state": {"stop": "stopped", "suspend": "suspended",

@@ -97,7 +97,7 @@ Test(command, every_command_is_found_and_described)
                 cr_assert(p->letter != o->letter, "%s -%c", c->name, o->letter);
         }
     }
-    cr_assert_eq(count, 18);
+    cr_assert_eq(count, 19);
     cr_assert_null(ax_command_find("help"));
     cr_assert_null(ax_command_find(""));
 }
@@ -222,6 +222,23 @@ Test(command, gdb)
     expect_error("gdb a --off --listen 1", "--off stands alone");
 }
 
+Test(command, disk_has_a_size)
+{
+    expect_requests("disk resize a 0",
+                    "[{\"command\":\"disk\",\"disk\":\"0\",\"vm\":\"a\"}]");
+    expect_requests("disk resize a root 1MiB --force",
+                    "[{\"command\":\"disk\",\"disk\":\"root\","
+                    "\"force\":true,\"size\":1048576,\"vm\":\"a\"}]");
+    expect_error("disk", "say resize");
+    expect_error("disk resize a", "name a VM and a disk");
+    expect_error("disk eject a 0", "'eject' is nothing to do");
+    expect_error("disk resize a 0 lots", "'lots' is not a size");
+    expect_error("disk resize a 0 0", "'0' is not a size");
+    expect_error("disk resize a 0 16777216T", "is not a size");
+    expect_error("disk resize a 0 1G 2G", "'2G' is too much");
+    expect_error("disk resize a \xff", "UTF-8");
+}
+
 /* Whose program it is starts it. */
 Test(command, gdb_has_a_program)
 {
@@ -323,6 +340,8 @@ Test(command, states)
                 "a: running\n");
     expect_text("create x", LINUX, "linux: running, VM 1\n");
     expect_text("dump a x", "{\"bytes\":4096,\"vm\":\"a\"}", "a: 4096 bytes\n");
+    expect_text("disk resize a 0", "{\"size\":512,\"vm\":\"a\"}",
+                "a: 512 bytes\n");
     expect_text("nmi a", "{}", "");
     expect_text("gdb a", "{\"address\":\"[::1]:1\",\"vm\":\"a\"}",
                 "target remote [::1]:1\n");

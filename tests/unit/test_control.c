@@ -1173,6 +1173,49 @@ Test(control, refuses_in_axvisors_words)
     peer_close(&p);
 }
 
+Test(control, disks_change_their_size)
+{
+    struct peer p;
+    json_t *result;
+
+    write_file("disk.img", spin, sizeof(spin));
+    cr_assert_eq(truncate(in_dir("disk.img"), 8192), 0);
+    add("one", "id = 1\n[[disk]]\npath = \"disk.img\"\nserial = \"7\"\n", spin,
+        sizeof(spin));
+    peer_open(&p);
+    result = ask(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                     "\"disk\": \"0\", \"size\": 16384}");
+    cr_assert_eq(int_of(result, "size"), 16384);
+    json_decref(result);
+    cr_assert_eq(truncate(in_dir("disk.img"), 32768), 0);
+    result = ask(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                     "\"disk\": \"7\"}");
+    cr_assert_eq(int_of(result, "size"), 32768);
+    json_decref(result);
+    peer_send(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                  "\"disk\": \"7\", \"size\": 8192}");
+    expect_error(&p, "refused", "use --force");
+    peer_send(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                  "\"disk\": \"7\", \"size\": 8193, \"force\": true}");
+    expect_error(&p, "bad-request", "whole blocks");
+    peer_send(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                  "\"disk\": \"1\"}");
+    expect_error(&p, "bad-request", "no disk '1': the VM has 1");
+    peer_send(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                  "\"disk\": 1}");
+    expect_error(&p, "bad-request", "a string");
+    peer_send(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                  "\"disk\": \"7\", \"size\": 0}");
+    expect_error(&p, "bad-request", "a number of bytes");
+    refuses(&p, "disk", "one", "bad-request", "'disk'");
+    leads(&p, "start", "one", "running");
+    leads(&p, "stop", "one", "stopped");
+    peer_send(&p, "{\"command\": \"disk\", \"vm\": \"one\", "
+                  "\"disk\": \"7\"}");
+    expect_error(&p, "refused", "not running");
+    peer_close(&p);
+}
+
 Test(control, stop_asks_and_waits)
 {
     struct ax_vm *vm = add("one", "", listens, sizeof(listens));

@@ -9,6 +9,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
@@ -660,6 +661,79 @@ Test(virtio_blk, a_full_disk_is_an_error_and_no_end)
                  VIRTIO_BLK_S_IOERR);
     cr_expect_eq(ask(VIRTIO_BLK_T_OUT, 1, filled(4096, 1)), VIRTIO_BLK_S_OK);
     cr_expect_eq(disk_byte(1), 1);
+}
+
+/* ---- size ---- */
+
+Test(virtio_blk, changes_its_size)
+{
+    uint64_t size = SIZE * 2;
+    unsigned generation, before;
+
+    plain();
+    generation = (unsigned)ax_driver_get(&d, VIRTIO_MMIO_CONFIG_GENERATION, 4);
+    before = d.interrupts;
+    cr_assert_eq(ax_device_resize(d.dev, false, &size), 0);
+    cr_expect_eq(CONFIG(capacity), SECTORS * 2);
+    cr_expect_eq(d.interrupts, before + 1);
+    cr_expect_neq(ax_driver_get(&d, VIRTIO_MMIO_CONFIG_GENERATION, 4),
+                  generation);
+    cr_expect_eq(disk_byte(SECTORS * 2 - 1), 0);
+    /* of its own */
+    cr_assert_eq(truncate(path, SIZE * 3), 0);
+    size = 0;
+    cr_assert_eq(ax_device_resize(d.dev, false, &size), 0);
+    cr_expect_eq(size, SIZE * 3);
+    cr_expect_eq(CONFIG(capacity), SECTORS * 3);
+    size = SIZE;
+    cr_expect_eq(ax_device_resize(d.dev, false, &size), -ERANGE);
+    cr_assert_eq(ax_device_resize(d.dev, true, &size), 0);
+    cr_expect_eq(CONFIG(capacity), SECTORS);
+    cr_expect_eq(ask(VIRTIO_BLK_T_IN, SECTORS, buffer(SECTOR, true)),
+                 VIRTIO_BLK_S_IOERR);
+    size = SIZE + 1;
+    cr_expect_eq(ax_device_resize(d.dev, true, &size), -EINVAL);
+    cr_expect_eq(disk_byte(1), pattern(1));
+}
+
+Test(virtio_blk, changes_its_size_while_it_works)
+{
+    struct sent sent[16];
+    uint64_t size = SIZE * 2;
+    unsigned id;
+    uint32_t len;
+
+    make_image(AX_BINARY_DIR, SECTORS);
+    begin(ALL);
+    d.indirect = true;
+    for (unsigned i = 0; i < 16; i++)
+        sent[i] = i % 2 ? send(0, VIRTIO_BLK_T_FLUSH, 0, nothing())
+                        : send(0, VIRTIO_BLK_T_IN, i, buffer(SECTOR, true));
+    ax_driver_notify(&d, 0);
+    ax_driver_settle(&d);
+    cr_assert_eq(ax_device_resize(d.dev, false, &size), 0);
+    for (unsigned i = 0; i < 16; i++)
+        cr_assert(ax_driver_take(&d, 0, &id, &len));
+    for (unsigned i = 0; i < 16; i++)
+        cr_expect_eq(status_of(sent[i]), VIRTIO_BLK_S_OK);
+}
+
+Test(virtio_blk, some_keep_their_size)
+{
+    uint64_t size = SIZE * 2;
+
+    conf.overlay = true;
+    plain();
+    cr_expect_eq(ax_device_resize(d.dev, false, &size), -EOPNOTSUPP);
+    ax_driver_fini(&d);
+    conf.overlay = false;
+    conf.readonly = true;
+    begin(ALL);
+    cr_expect_eq(ax_device_resize(d.dev, false, &size), -EROFS);
+    cr_assert_eq(truncate(path, SIZE * 2), 0);
+    size = 0;
+    cr_expect_eq(ax_device_resize(d.dev, false, &size), 0);
+    cr_expect_eq(size, SIZE * 2);
 }
 
 /* ---- limits ---- */
