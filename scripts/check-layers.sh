@@ -100,6 +100,7 @@ debug/breakpoints.h: debug/breakpoints.c debug/target_parts.h
 debug/target_parts.h: debug/target.c debug/target_*.c
 debug/session_parts.h: debug/session.c debug/session_*.c
 debug/monitor_parts.h: debug/monitor.c debug/monitor_*.c
+devices/share_parts.h: devices/share.c devices/share_*.c
 control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c
 devices/hostend.h: devices/console.c devices/hostend.c devices/conmux.c
