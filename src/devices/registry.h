@@ -23,6 +23,7 @@
     X(pvpanic)                                                                 \
     X(reset_cf9)                                                               \
     X(uart16550)                                                               \
+    X(virtio_9p)                                                               \
     X(virtio_blk)                                                              \
     X(virtio_rng)                                                              \
     X(virtio_vsock)
