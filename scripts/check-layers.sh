@@ -33,10 +33,11 @@ devices/virtqueue.[ch]
 devices/virtio.[ch]
 devices/vhost.[ch]
 devices/disk.h devices/disk_parts.h devices/disk*.c
-devices/netlink.h devices/netlink_parts.h devices/netlink*.c
+devices/netlink.h devices/netlink_parts.h devices/netlink_user_parts.h devices/netlink*.c
 devices/vsock.h devices/vsock_parts.h devices/vsock*.c
 devices/share.h devices/share_parts.h devices/share*.c
 devices/registry.h
+devices/virtio_net_parts.h
 devices/*.c
 vcpu/exit.[ch]
 backend/backend.[ch]
@@ -103,6 +104,8 @@ debug/monitor_parts.h: debug/monitor.c debug/monitor_*.c
 devices/share_parts.h: devices/share.c devices/share_*.c
 control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c
+devices/netlink_parts.h: devices/netlink*.c devices/netlink_user_parts.h
+devices/virtio_net_parts.h: devices/virtio_net*.c
 devices/hostend.h: devices/console.c devices/hostend.c devices/conmux.c
 toml++/*: conf/toml.cc
 ini.h: conf/hostconf.c
@@ -116,7 +119,8 @@ libfdt.h: vmm/fdt.c
 linux/vhost.h: devices/vhost.c
 linux/vhost_types.h: devices/vhost.c
 linux/if_tun.h: devices/netlink_tap.c
-slirp/*: devices/netlink_user.c
+slirp/*: devices/netlink_user*
+devices/netlink_user_parts.h: devices/netlink_user*
 '
 
 breaches=0

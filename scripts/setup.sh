@@ -15,7 +15,8 @@ packages() {
     build)
         echo cmake ninja-build gcc g++ binutils libc6-dev linux-libc-dev \
             libtomlplusplus-dev libinih-dev libev-dev \
-            libjansson-dev libcapstone-dev libedit-dev liburing-dev
+            libjansson-dev libcapstone-dev libedit-dev liburing-dev \
+            libslirp-dev
         ;;
     test)
         echo libcriterion-dev clang clang-format clang-tidy cppcheck \

@@ -117,3 +117,23 @@ int ax_device_resize(struct ax_device *dev, bool shrink, uint64_t *size)
     pthread_mutex_unlock(&dev->lock);
     return err;
 }
+
+bool ax_device_card(struct ax_device *dev, struct ax_card *out)
+{
+    if (!dev->ops->card)
+        return false;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->card(dev, out);
+    pthread_mutex_unlock(&dev->lock);
+    return true;
+}
+
+bool ax_device_plug(struct ax_device *dev, bool in)
+{
+    if (!dev->ops->plug)
+        return false;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->plug(dev, in);
+    pthread_mutex_unlock(&dev->lock);
+    return true;
+}

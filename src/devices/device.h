@@ -16,6 +16,7 @@
 
 struct ax_clock;
 struct ax_console;
+struct ax_card;
 struct ax_device;
 struct ax_log;
 struct ax_loop;
@@ -67,6 +68,21 @@ struct ax_device_ops {
 
     /* The host asks the guest to power off. Does the guest listen? */
     bool (*power_button)(struct ax_device *dev);
+
+    /* Network cards only: what it is doing; its cable is plugged in or out. */
+    void (*card)(struct ax_device *dev, struct ax_card *out);
+    void (*plug)(struct ax_device *dev, bool in);
+};
+
+/* A network card, for who wants to look at it. */
+struct ax_card {
+    const char *mode; /* of its link: "user", "tap" ...; static text */
+    uint8_t mac[6];
+    bool plugged; /* from outside */
+    bool link;    /* as the guest sees it */
+    bool vhost;   /* the host's kernel moves the frames, and counts none */
+    uint64_t rx_frames, rx_bytes, rx_lost; /* to the guest */
+    uint64_t tx_frames, tx_bytes, tx_lost; /* from it */
 };
 
 /* What the VM hands to a model. Pointers are borrowed and outlive it. */
@@ -86,6 +102,8 @@ struct ax_device_env {
                                Lock order is device, then its peer. */
     const uint64_t *cfg;    /* AxVisor's cfg_list */
     unsigned cfg_count;
+    const char *vm;      /* its name; NULL: none */
+    unsigned index;      /* of the VM's devices of this type, from 0 */
     const void *conf;    /* what the model's header says, NULL if nothing */
     struct ax_fast fast; /* the engine's short ways */
     /*
@@ -132,5 +150,7 @@ void ax_device_call(struct ax_device *dev, void (*fn)(struct ax_device *dev));
 bool ax_device_power_button(struct ax_device *dev);
 int ax_device_resize(struct ax_device *dev, bool shrink,
                      uint64_t *size); /* -EOPNOTSUPP */
+bool ax_device_card(struct ax_device *dev, struct ax_card *out);
+bool ax_device_plug(struct ax_device *dev, bool in);
 
 #endif

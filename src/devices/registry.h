@@ -25,6 +25,7 @@
     X(uart16550)                                                               \
     X(virtio_9p)                                                               \
     X(virtio_blk)                                                              \
+    X(virtio_net)                                                              \
     X(virtio_rng)                                                              \
     X(virtio_vsock)
 /* clang-format on */

@@ -243,6 +243,22 @@ static void vhost_halt(const struct ax_vhost *vhost)
         vhost_set_file(vhost, VHOST_NET_SET_BACKEND, i, -1);
 }
 
+/* All that the kernel has taken of the queue it has used; it goes on where the
+ * kernel has come to, and has to ask for notifications in its own words. */
+static void vhost_take_back(const struct ax_vhost *vhost, unsigned index)
+{
+    struct ax_virtq *q = &vhost->v->queues[vhost->first + index];
+    struct vhost_vring_state state = {.index = index};
+
+    ax_virtio_lend_queue(vhost->v, vhost->first + index, vhost->kick[index],
+                         false);
+    if (ioctl(vhost->fd, VHOST_GET_VRING_BASE, &state))
+        return;
+    q->avail = q->used = (uint16_t)state.num;
+    q->quiet = true;
+    ax_virtq_quiet(q, false);
+}
+
 /* Halting waits for what the kernel is doing with guest memory. */
 void ax_vhost_stop(struct ax_vhost *vhost)
 {
@@ -250,8 +266,7 @@ void ax_vhost_stop(struct ax_vhost *vhost)
     vhost->running = ROLE_NONE;
     for (unsigned i = 0; i < AX_VHOST_QUEUES; i++) {
         if (vhost->lent >> i & 1)
-            ax_virtio_lend_queue(vhost->v, vhost->first + i, vhost->kick[i],
-                                 false);
+            vhost_take_back(vhost, i);
         if (vhost->kick[i] < 0)
             continue;
         vhost_set_file(vhost, VHOST_SET_VRING_KICK, i, -1);

@@ -322,45 +322,82 @@ void ax_virtq_unpop(struct ax_virtq *q, const struct ax_virtq_chain *chain)
 
 /* ---- what is done ---- */
 
-static void split_push(struct ax_virtq *q, uint16_t id, uint32_t len)
+static void split_put(const struct ax_virtq *q, uint16_t slot,
+                      const struct ax_virtq_used *used)
 {
     uint8_t *entry =
-        (uint8_t *)q->device + 4 + 8 * (size_t)(q->used % q->layout.size);
-    const uint32_t words[2] = {htole32(id), htole32(len)};
+        (uint8_t *)q->device + 4 + 8 * (size_t)(slot % q->layout.size);
+    const uint32_t words[2] = {htole32(used->id), htole32(used->written)};
 
     memcpy(entry, words, sizeof(words));
-    q->used++;
+}
+
+static void split_push(struct ax_virtq *q, const struct ax_virtq_used *used,
+                       unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        split_put(q, (uint16_t)(q->used + i), &used[i]);
+    q->used = (uint16_t)(q->used + count);
     store16(at16(q->device, 2), q->used, __ATOMIC_RELEASE);
 }
 
-static void packed_push(struct ax_virtq *q, uint16_t id, uint16_t slots,
-                        uint32_t len)
+/* Where a used descriptor stands, and the flags that make it one. */
+static uint8_t *packed_put(struct ax_virtq *q, const struct ax_virtq_used *used,
+                           uint16_t *flags)
 {
     uint8_t *entry = (uint8_t *)q->desc + DESC_BYTES * (size_t)q->used;
-    const uint32_t le_len = htole32(len);
-    const uint16_t le_id = htole16(id);
-    const uint16_t flags = q->used_wrap ? 1U << VRING_PACKED_DESC_F_AVAIL |
-                                              1U << VRING_PACKED_DESC_F_USED
-                                        : 0;
+    const uint32_t le_len = htole32(used->written);
+    const uint16_t le_id = htole16(used->id);
 
+    *flags = q->used_wrap ? 1U << VRING_PACKED_DESC_F_AVAIL |
+                                1U << VRING_PACKED_DESC_F_USED
+                          : 0;
+    if (used->written)
+        *flags |= DESC_WRITE;
     memcpy(entry + 8, &le_len, sizeof(le_len));
     memcpy(entry + 12, &le_id, sizeof(le_id));
-    store16(entry + 14, len ? flags | DESC_WRITE : flags, __ATOMIC_RELEASE);
-    packed_advance(q, &q->used, &q->used_wrap, slots);
+    packed_advance(q, &q->used, &q->used_wrap, used->slots);
+    return entry + 14;
+}
+
+/* The driver looks at them in order, so the first one's flags come last. */
+static void packed_push(struct ax_virtq *q, const struct ax_virtq_used *used,
+                        unsigned count)
+{
+    uint16_t first, flags;
+    uint8_t *at = packed_put(q, used, &first);
+
+    for (unsigned i = 1; i < count; i++) {
+        uint8_t *next = packed_put(q, &used[i], &flags);
+
+        store16(next, flags, __ATOMIC_RELAXED);
+    }
+    store16(at, first, __ATOMIC_RELEASE);
+}
+
+void ax_virtq_push_all(struct ax_virtq *q, const struct ax_virtq_used *used,
+                       unsigned count)
+{
+    if (!q->enabled || q->broken || !count)
+        return;
+    if (q->layout.packed)
+        packed_push(q, used, count);
+    else
+        split_push(q, used, count);
+    for (unsigned i = 0; i < count; i++)
+        q->since += used[i].slots;
 }
 
 void ax_virtq_push_id(struct ax_virtq *q, uint16_t id, uint16_t slots,
                       size_t written)
 {
-    const uint32_t len = written > UINT32_MAX ? UINT32_MAX : (uint32_t)written;
+    const struct ax_virtq_used used = {
+        .id = id,
+        .slots = slots,
+        .written = written > UINT32_MAX ? UINT32_MAX : (uint32_t)written,
+    };
 
-    if (!q->enabled || q->broken)
-        return;
-    if (q->layout.packed)
-        packed_push(q, id, slots, len);
-    else
-        split_push(q, id, len);
-    q->since += slots;
+    ax_virtq_push_all(q, &used, 1);
 }
 
 void ax_virtq_push(struct ax_virtq *q, const struct ax_virtq_chain *chain,

@@ -78,6 +78,16 @@ void ax_virtq_push(struct ax_virtq *q, const struct ax_virtq_chain *chain,
 void ax_virtq_push_id(struct ax_virtq *q, uint16_t id, uint16_t slots,
                       size_t written);
 
+/* What a device has kept of a chain, and done with it. */
+struct ax_virtq_used {
+    uint16_t id, slots;
+    uint32_t written;
+};
+
+/* Several as one: the driver sees none of them before it sees all. */
+void ax_virtq_push_all(struct ax_virtq *q, const struct ax_virtq_used *used,
+                       unsigned count);
+
 /*
  * Does the driver want to hear of what was pushed since this was asked last?
  * Full barrier.

@@ -314,6 +314,15 @@ static int vm_build_console(struct ax_vm *vm)
     return err;
 }
 
+static unsigned vm_count_devices(const struct ax_vm *vm, const char *type)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < vm->device_count; i++)
+        count += !strcmp(vm->devices[i]->ops->type, type);
+    return count;
+}
+
 static struct ax_device *vm_find_device(const struct ax_vm *vm,
                                         const char *type)
 {
@@ -356,6 +365,8 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
         .log = vm->log,
         .cfg = plan->cfg,
         .cfg_count = plan->cfg_count,
+        .vm = vm->env.conf->name,
+        .index = vm_count_devices(vm, plan->type),
         .conf = plan->conf,
         .fast = {.ctx = vm},
         .page = vm->device_pages[vm->device_count],
