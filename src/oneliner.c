@@ -105,7 +105,7 @@ static void put_option(FILE *to, const char *at, const char *end)
     const char *equals = memchr(at, '=', (size_t)(end - at));
     const size_t len = (size_t)((equals ? equals : end) - at);
 
-    if (form_of(at, len) == FORM_LIST)
+    if (equals && form_of(at, len) == FORM_LIST)
         return; /* together, at the end */
     if (len == 2 && !memcmp(at, "ro", 2) && !equals) {
         fputs("readonly = true\n", to);
@@ -121,15 +121,20 @@ static void put_option(FILE *to, const char *at, const char *end)
     fputc('\n', to);
 }
 
+/* What follows a comma, NULL: nothing. */
+static const char *option_next(const char *end)
+{
+    return *end ? end + 1 : NULL;
+}
+
 /* hostfwd=A,hostfwd=B: one list. */
-static void put_list(FILE *to, const char *spec, const char *key)
+static void put_list(FILE *to, const char *options, const char *key)
 {
     const size_t len = strlen(key);
     unsigned count = 0;
 
-    for (const char *at = option_end(spec); *at; at = option_end(at)) {
-        const char *end = option_end(++at);
-
+    for (const char *at = options, *end; at; at = option_next(end)) {
+        end = option_end(at);
         if (strncmp(at, key, len) || at[len] != '=')
             continue;
         fprintf(to, count++ ? ", " : "%s = [", key);
@@ -139,25 +144,30 @@ static void put_list(FILE *to, const char *spec, const char *key)
         fputs("]\n", to);
 }
 
-/* first: the key of what comes first, without its name. */
+/* first: the key of what comes first, without its name. No mode has a '=', so
+ * that a card may go without one. */
 static void put_row(FILE *to, const char *header, const char *first,
                     const char *spec)
 {
-    const char *end = option_end(spec);
+    const char *end = option_end(spec), *options = option_next(end);
+    const size_t len = (size_t)(end - spec);
 
-    fprintf(to, "\n%s\n%s = ", header, first);
-    if (form_of(first, strlen(first)) == FORM_BARE)
-        put_bare(to, spec, (size_t)(end - spec));
-    else
-        put_quoted(to, spec, (size_t)(end - spec), true);
-    fputc('\n', to);
-    while (*end) {
-        const char *at = end + 1;
-
+    fprintf(to, "\n%s\n", header);
+    if (!strcmp(first, "mode") && memchr(spec, '=', len)) {
+        options = spec;
+    } else {
+        fprintf(to, "%s = ", first);
+        if (form_of(first, strlen(first)) == FORM_BARE)
+            put_bare(to, spec, len);
+        else
+            put_quoted(to, spec, len, true);
+        fputc('\n', to);
+    }
+    for (const char *at = options; at; at = option_next(end)) {
         end = option_end(at);
         put_option(to, at, end);
     }
-    put_list(to, spec, "hostfwd");
+    put_list(to, options, "hostfwd");
 }
 
 static void put_rows(FILE *to, const char *header, const char *first,
@@ -190,9 +200,10 @@ static void put_run(FILE *to, const struct ax_oneliner *line)
 static void put_base(FILE *to, const struct ax_oneliner *line)
 {
     fputs("[base]\n", to);
-    if (line->run && !line->name)
-        fputs("name = \"run\"\n", to);
-    put_string(to, "name", line->name);
+    put_string(to, "name",
+               line->name  ? line->name
+               : line->run ? "run"
+                           : "guest");
     if (line->cpus) {
         fputs("cpu_num = ", to);
         put_bare(to, line->cpus, strlen(line->cpus));

@@ -297,14 +297,14 @@ static void run_report(void *ctx, enum ax_severity severity, const char *text)
 }
 
 /* On failure it stays as it was. */
-static int set_console(struct ax_config *conf, const char *spec)
+static int set_spec(char **spec, const char *to)
 {
-    char *copy = strdup(spec);
+    char *copy = strdup(to);
 
     if (!copy)
         return -ENOMEM;
-    free(conf->console);
-    conf->console = copy;
+    free(*spec);
+    *spec = copy;
     return 0;
 }
 
@@ -313,7 +313,6 @@ static int set_gdb(const struct ax_options *options, unsigned index,
                    struct ax_config *conf)
 {
     char spec[AX_LISTEN_ADDRESS];
-    char *copy;
 
     conf->gdb_wait |= options->gdb_wait;
     if (options->gdb_on)
@@ -322,12 +321,7 @@ static int set_gdb(const struct ax_options *options, unsigned index,
         return 0;
     if (ax_listen_nth(options->gdb, index, spec, sizeof(spec)))
         return -EINVAL; /* run_check_gdb has looked */
-    copy = strdup(spec);
-    if (!copy)
-        return -ENOMEM;
-    free(conf->gdb);
-    conf->gdb = copy;
-    return 0;
+    return set_spec(&conf->gdb, spec);
 }
 
 /* src: file, text and builtin, where they are not what they are by default. */
@@ -337,6 +331,7 @@ static int run_load_config(struct run *run, struct ax_config_source *src)
     struct ax_config *conf;
 
     src->sets = options->sets;
+    src->console = options->console;
     src->host = run->host;
     src->lenient = options->lenient;
     src->need_files = !src->builtin && !options->dump_config;
@@ -346,8 +341,6 @@ static int run_load_config(struct run *run, struct ax_config_source *src)
     run->confs[run->conf_count++] = conf;
     if (options->timeout_ns)
         conf->timeout_ns = options->timeout_ns;
-    if (options->console && set_console(conf, options->console))
-        return AX_STATUS_FAILURE;
     return set_gdb(options, run->conf_count - 1, conf) ? AX_STATUS_FAILURE : 0;
 }
 
@@ -542,20 +535,25 @@ static int run_create_fleet(struct run *run)
     return 0;
 }
 
-static bool wants_terminal(const struct ax_config *conf)
+/* The console that is the terminal, NULL: none is. There is one at most. */
+static char **terminal_spec(struct ax_config *conf)
 {
-    bool wants = !strcmp(conf->console, "stdio");
+    char **spec = strcmp(conf->console, "stdio") ? NULL : &conf->console;
 
-    for (unsigned i = 0; i < conf->vconsole_count; i++)
-        wants |= !strcmp(conf->vconsoles[i].conf.mode, "stdio");
-    return wants;
+    for (unsigned i = 0; !spec && i < conf->vconsole_count; i++) {
+        if (!strcmp(conf->vconsoles[i].conf.mode, "stdio"))
+            spec = &conf->vconsoles[i].conf.mode;
+    }
+    return spec;
 }
 
 /* A guest that comes later finds the terminal taken. */
 static void run_adopt(void *ctx, struct ax_config *conf)
 {
-    if (wants_terminal(conf))
-        set_console(conf, "none");
+    char **terminal = terminal_spec(conf);
+
+    if (terminal)
+        set_spec(terminal, "none");
 }
 
 static int run_share_terminal(struct run *run)
@@ -567,13 +565,14 @@ static int run_share_terminal(struct run *run)
                            run_mux_escape, run, &run->mux);
     for (unsigned i = 0; !err && i < run->conf_count; i++) {
         struct ax_config *conf = run->confs[i];
+        char **terminal = terminal_spec(conf);
         int fd;
 
-        if (!wants_terminal(conf))
+        if (!terminal)
             continue;
         fd = ax_conmux_add(run->mux, conf->name, conf);
         snprintf(spec, sizeof(spec), "fd:%d", fd);
-        err = fd < 0 ? fd : set_console(conf, spec);
+        err = fd < 0 ? fd : set_spec(terminal, spec);
     }
     return err;
 }
@@ -586,7 +585,7 @@ static int run_plan_terminal(struct run *run)
     for (unsigned i = 0; i < run->conf_count; i++) {
         if (run->options->shell)
             run_adopt(run, run->confs[i]);
-        wanted += wants_terminal(run->confs[i]);
+        wanted += terminal_spec(run->confs[i]) != NULL;
     }
     run->on_terminal = wanted;
     if (wanted < 2)

@@ -232,10 +232,11 @@ struct ax_config_source {
     size_t size;             /* of text */
     const char *const *sets; /* "table.key=value" overrides, NULL-terminated */
     const struct ax_hostconf *host; /* host-wide defaults, may be NULL */
-    bool builtin;    /* the kernel is not a file, and none is looked for */
-    bool lenient;    /* unknown keys are warnings */
-    bool need_files; /* a missing image is an error, not a warning */
-    bool notes;      /* report takes AX_SEVERITY_NOTE as well */
+    const char *console; /* well-formed; instead of [console] mode, or NULL */
+    bool builtin;        /* the kernel is not a file, and none is looked for */
+    bool lenient;        /* unknown keys are warnings */
+    bool need_files;     /* a missing image is an error, not a warning */
+    bool notes;          /* report takes AX_SEVERITY_NOTE as well */
     ax_config_report *report;
     void *ctx;
 };

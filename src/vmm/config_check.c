@@ -415,6 +415,11 @@ static void check_console(struct conf_load *load)
     struct ax_config *conf = load->conf;
     const char *problem;
 
+    if (load->src->console) {
+        free(conf->console);
+        conf->console = copy(load, load->src->console);
+        return;
+    }
     if (load->given[KEY_CONSOLE_MODE].given)
         return;
     conf->console = copy(load, host ? host : "stdio");

@@ -308,11 +308,22 @@ static void check_vsock(struct conf_load *load)
 {
     static const char help[] = "cid = 3: the guest's address, which no other "
                                "guest has";
+    const struct ax_vsock_conf *conf = &load->conf->vsock;
+    const struct conf_given *vhost = &load->given[KEY_VSOCK_VHOST];
     const enum conf_key_id other =
         load->given[KEY_VSOCK_UDS].given ? KEY_VSOCK_UDS : KEY_VSOCK_VHOST;
 
     if (conf_has(load, other))
         ax_config_need_key(load, KEY_VSOCK_CID, load->given[other].val, help);
+    if (conf->uds && conf->vhost == AX_VHOST_ON)
+        ax_config_say(load, AX_SEVERITY_ERROR, load->given[KEY_VSOCK_UDS].val,
+                      NULL,
+                      "'uds' has no use with vhost = \"on\": leave one of them "
+                      "out");
+    else if (conf->cid && conf->vhost == AX_VHOST_OFF &&
+             !load->given[KEY_VSOCK_UDS].given)
+        ax_config_say(load, AX_SEVERITY_ERROR, vhost->val, NULL,
+                      "vhost = \"off\" needs 'uds', the path of a socket");
     /* One socket for each port that somebody listens at: "PATH_PORT". */
     ax_config_check_socket(load, KEY_VSOCK_UDS, load->conf->vsock.uds,
                            strlen("_4294967295"));

@@ -105,6 +105,39 @@ other_architecture() {
     run 4 "$axvm" arm.toml && said "aarch64"
 }
 
+one_line() {
+    echo "not really a kernel" >k
+    : >'a,b.img'
+    run 0 "$axvm" --dump-config --kernel k --append 'a "b"' --cpus 3 \
+        --memory 1G --disk a,,b.img,ro,serial=x --net user,hostfwd=tcp:1-2 \
+        --net hostfwd=udp:1-2 --share .,tag=t --share . --vsock 3,uds=v &&
+        said 'name = "guest"' 'cmdline = "a \"b\""' 'cpu_num = 3' \
+            'memory = "1G"' "path = \"$PWD/a,b.img\"" 'readonly = true' \
+            'serial = "x"' 'hostfwd = ["tcp:1-2"]' 'hostfwd = ["udp:1-2"]' \
+            'tag = "t"' 'tag = "share1"' 'cid = 3' "uds = \"$PWD/v\"" &&
+        cp "$out" again.toml && run 0 "$axvm" --dump-config again.toml &&
+        cmp "$out" again.toml
+}
+one_line_mistakes() {
+    echo "not really a kernel" >k
+    run 2 "$axvm" --disk d.img && said "--kernel" &&
+        run 2 "$axvm" --kernel k g.toml && said "g.toml" "--set" &&
+        run 2 "$axvm" --kernel k --demo && said "--demo" &&
+        run 2 "$axvm" check --kernel k && said "check" &&
+        run 2 "$axvm" --kernel none && said "(command line)" "'none'" &&
+        run 2 "$axvm" --kernel k --cpus many && said "cpu_num = \"many\"" &&
+        run 2 "$axvm" --kernel k --memory 1Q && said "memory = \"1Q\"" &&
+        run 2 "$axvm" --kernel k --disk none.img && said "none.img" &&
+        run 2 "$axvm" --kernel k --disk k,cach=none &&
+        said "did you mean 'cache'?" &&
+        run 2 "$axvm" --kernel k --net usr && said 'did you mean "user"?' &&
+        run 2 "$axvm" --kernel k --net user,hostfwd && said "hostfwd = true" &&
+        run 2 "$axvm" --kernel k --share k && said "Not a directory" &&
+        run 2 "$axvm" --kernel k --vsock 2 && said "out of range" &&
+        run 2 "$axvm" --kernel k --run true --initrd k && said "--initrd" &&
+        run 2 "$axvm" --kernel k --root / && said "--run"
+}
+
 case_ "help and version" help_and_version
 case_ "usage errors have status 2 and name the culprit" usage_errors
 case_ "a debugger nowhere has status 2" gdb_usage
@@ -116,6 +149,8 @@ case_ "strict makes warnings errors" strict_check
 case_ "lenient makes unknown keys warnings" lenient_check
 case_ "a dumped configuration loads to itself" dump_loads_again
 case_ "a guest for another architecture" other_architecture
+case_ "a guest on the command line is a configuration" one_line
+case_ "its mistakes have status 2 and one message" one_line_mistakes
 
 # ---- images ----
 

@@ -382,6 +382,20 @@ Test(config_virtio, one_console_has_standard_input_and_output)
     load_bad(&l, KERNEL "[[console]]\nmode = \"foo\"\n", "console \"foo\"");
 }
 
+Test(config_virtio, a_command_line_moves_the_serial_line)
+{
+    l.src.console = "pty";
+    load_good(&l, KERNEL "[[console]]\nmode = \"stdio\"\n");
+    cr_assert_str_eq(l.conf->console, "pty");
+    load_good(&l, KERNEL "[console]\nmode = \"none\"\n");
+    cr_assert_str_eq(l.conf->console, "pty");
+    l.src.console = "stdio";
+    load_bad(&l,
+             KERNEL "[[console]]\nmode = \"stdio\"\n"
+                    "[[console]]\ndevice = \"serial\"\nmode = \"none\"\n",
+             "the serial line has standard input and output already");
+}
+
 Test(config_virtio, sockets_have_an_address)
 {
     load_bad(&l, KERNEL "[vsock]\nuds = \"u\"\n",
@@ -389,6 +403,10 @@ Test(config_virtio, sockets_have_an_address)
     load_bad(&l, KERNEL "[vsock]\nvhost = true\n", "[vsock] has no 'cid'");
     load_bad(&l, KERNEL "[vsock]\ncid = 0xffffffff\n", "out of range");
     path_is_bad(KERNEL "[vsock]\ncid = 3\nuds = ", 96, 97);
+    load_bad(&l, KERNEL "[vsock]\ncid = 3\nvhost = false\n",
+             "5:9: error: vhost = \"off\" needs 'uds'");
+    load_bad(&l, KERNEL "[vsock]\ncid = 3\nvhost = true\nuds = \"u\"\n",
+             "6:7: error: 'uds' has no use");
     load_good(&l, KERNEL "[vsock]\n");
     cr_assert_eq(l.conf->vsock.cid, 0);
 }

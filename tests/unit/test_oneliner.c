@@ -67,6 +67,13 @@ Test(oneliner, is_a_guest)
     cr_expect_not(ax_oneliner_given(&line));
 }
 
+Test(oneliner, has_a_name)
+{
+    cr_expect_str_eq(load()->name, "guest");
+    line.run = "true";
+    cr_expect_str_eq(load()->name, "run");
+}
+
 Test(oneliner, has_disks)
 {
     const struct ax_config *conf;
@@ -105,6 +112,14 @@ Test(oneliner, has_cards_shares_and_sockets)
     cr_expect_str_eq(conf->shares[1].conf.tag, "papers");
     cr_expect(conf->shares[1].conf.readonly);
     cr_expect_eq(conf->vsock.cid, 7);
+    nets[0] = "hostfwd=tcp:2222-22,mac=52:54:00:00:00:01";
+    nets[1] = "none";
+    conf = load();
+    cr_assert_eq(conf->net_count, 2);
+    cr_expect_eq(conf->nets[0].conf.mode, AX_NET_USER);
+    cr_expect_str_eq(conf->nets[0].conf.hostfwd[0], "tcp:2222-22");
+    cr_expect_str_eq(conf->nets[0].conf.mac, "52:54:00:00:00:01");
+    cr_expect_eq(conf->nets[1].conf.mode, AX_NET_NONE);
 }
 
 Test(oneliner, runs_one_command)
@@ -134,4 +149,14 @@ Test(oneliner, leaves_mistakes_to_the_reader)
     disks[0] = "a";
     line.cpus = "-1\nid = 7";
     load_fails("'cpu_num' has the wrong type");
+    line.cpus = NULL;
+    disks[0] = "";
+    load_fails("'path' must not be empty");
+    disks[0] = "a,path=b";
+    load_fails("cannot redefine existing string 'path'");
+    disks[0] = "a,";
+    load_fails("unknown key ''");
+    disks[0] = NULL;
+    nets[0] = "user,hostfwd";
+    load_fails("'hostfwd' has the wrong type");
 }
