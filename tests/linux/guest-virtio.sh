@@ -17,14 +17,14 @@ case_rng() {
 case_disk_write() {
     mount -t ext4 /dev/vda /mnt || return
     for i in 1 2 3 4 5 6 7 8; do
-        dd if=/dev/urandom of=/mnt/file$i bs=64k count=32 2>/dev/null
+        dd if=/dev/urandom of=/mnt/file$i bs=64k count=4 2>/dev/null
     done
     (cd /mnt && md5sum file?) >/mnt/sums
     sync
     echo "ax: sums $(md5sum </mnt/sums)"
     echo "ax: synced"
     while :; do # until the power goes
-        dd if=/dev/urandom of=/mnt/late bs=64k count=64 2>/dev/null
+        dd if=/dev/urandom of=/mnt/late bs=64k count=8 2>/dev/null
     done
 }
 case_disk_check() {
@@ -33,17 +33,26 @@ case_disk_check() {
     (cd /mnt && md5sum -c sums) | grep -c OK$ | sed 's/^/ax: good /'
     umount /mnt
 }
-# The second disk is there to be read only, and grows.
+# The second disk is there to be read only.
 case_disk_two() {
     echo "ax: second $(md5sum </dev/vdb)"
     echo "ax: readonly $(cat /sys/block/vdb/ro)"
     echo x >/dev/vdb 2>/dev/null && echo "ax: written"
     echo "ax: serial $(cat /sys/block/vdb/serial)"
-    echo "ax: ready"
-    until [ "$(cat /sys/block/vdc/size)" = 8192 ]; do :; done
-    echo "ax: grown"
 }
 
+case_share() {
+    mount -t 9p -o trans=virtio,version=9p2000.L work /mnt || return
+    echo "ax: file $(cat /mnt/file)"
+    echo "ax: $(cat /mnt/out /mnt/../outside 2>/dev/null)"
+    echo "by the guest" >/mnt/deep/made
+    dd if=/dev/urandom of=/mnt/large bs=64k count=16 2>/dev/null
+    mv /mnt/large /mnt/deep/large && mv /mnt/deep/large /mnt/large
+    echo "ax: sum $(md5sum </mnt/large)"
+    umount /mnt
+}
+
+mkdir -p /mnt
 read -r line </proc/cmdline
 name=${line##*ax.case=}
 "case_${name%% *}"

@@ -26,5 +26,5 @@ axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
     vtx-own-steps vtx-smp vtx-sipi vtx-real vtx-crash vtx-linux)
 
 # Debian's virtio drivers on our devices.
-axvm_linux(linux_virtio linux 600 --virtio
-    cloud-rng)
+axvm_linux(linux_virtio linux 900 --virtio
+    cloud-rng cloud-disk-crash cloud-disk-two generic-share)

@@ -22,3 +22,8 @@ take_tool() {
 }
 take_tool e2fsck
 options+=(--file "$work/tools")
+
+# The modules of the generic kernel, whose 9p the cloud kernel does not have.
+for tree in "$lab_cache"/generic-*/tree/lib/modules/*; do
+    [ ! -d "$tree" ] || options+=(--file "$tree=modules")
+done
