@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -83,6 +84,8 @@ struct ax_console {
     struct ring tx;
     bool connected; /* the host end has a reader */
     bool told;      /* the loop knows, or nobody reads: no wake is needed */
+    bool relieved;  /* no longer congested, and events.room does not know */
+    struct ax_console_size size;
     atomic_bool congested;
     atomic_ullong first_ns;
     struct ring rx;
@@ -117,6 +120,18 @@ static void ring_put(struct ring *ring, uint8_t byte)
     atomic_store_explicit(&ring->head, head + 1, memory_order_relaxed);
 }
 
+/* There is room for all of it. */
+static void ring_put_all(struct ring *ring, const uint8_t *bytes, size_t count)
+{
+    uint64_t head = ring_head(ring);
+    size_t at = head & (ring->size - 1);
+    size_t first = count < ring->size - at ? count : ring->size - at;
+
+    memcpy(ring->bytes + at, bytes, first);
+    memcpy(ring->bytes, bytes + first, count - first);
+    atomic_store_explicit(&ring->head, head + count, memory_order_relaxed);
+}
+
 static void ring_drop(struct ring *ring, unsigned count)
 {
     atomic_store_explicit(&ring->tail, ring_tail(ring) + count,
@@ -149,22 +164,87 @@ bool ax_console_ready(const struct ax_console *console)
     return console && ring_used(&console->rx);
 }
 
-uint8_t ax_console_get(struct ax_console *console)
+size_t ax_console_read(struct ax_console *console, void *bytes, size_t count)
 {
-    uint8_t byte = 0;
+    uint8_t *to = bytes;
+    unsigned before;
+    size_t done = 0;
 
     if (!ax_console_ready(console))
         return 0;
     pthread_mutex_lock(&console->lock);
-    if (ring_used(&console->rx)) {
-        byte = console->rx.bytes[ring_tail(&console->rx) & (IN_BYTES - 1)];
-        ring_drop(&console->rx, 1);
-        /* The loop stopped reading when the ring was full. */
-        if (ring_used(&console->rx) == IN_BYTES / 2)
-            ax_loop_wake(console->news);
+    before = ring_used(&console->rx);
+    while (done < count && ring_used(&console->rx)) {
+        const uint8_t *from;
+        size_t piece = ring_peek(&console->rx, ring_tail(&console->rx), &from);
+
+        if (piece > count - done)
+            piece = count - done;
+        memcpy(to + done, from, piece);
+        ring_drop(&console->rx, (unsigned)piece);
+        done += piece;
     }
+    /* The loop stopped reading when the ring was full. */
+    if (before > IN_BYTES / 2 && before - done <= IN_BYTES / 2)
+        ax_loop_wake(console->news);
     pthread_mutex_unlock(&console->lock);
+    return done;
+}
+
+uint8_t ax_console_get(struct ax_console *console)
+{
+    uint8_t byte = 0;
+
+    ax_console_read(console, &byte, 1);
     return byte;
+}
+
+/* Called with the lock held, before output comes. */
+static void console_note_first(struct ax_console *console)
+{
+    if (!atomic_load_explicit(&console->first_ns, memory_order_relaxed))
+        atomic_store(&console->first_ns, ax_clock_now_ns());
+}
+
+/* Room for count bytes, where nobody reads by dropping the oldest. */
+static size_t console_make_room(struct ax_console *console, size_t count)
+{
+    unsigned used = ring_used(&console->tx);
+
+    if (console->connected) {
+        size_t room = used < OUT_HIGH ? OUT_HIGH - used : 0;
+
+        if (count >= room)
+            atomic_store(&console->congested, true);
+        return count < room ? count : room;
+    }
+    if (count > OUT_BYTES)
+        count = OUT_BYTES;
+    if (count > OUT_BYTES - used)
+        ring_drop(&console->tx, (unsigned)(count - (OUT_BYTES - used)));
+    return count;
+}
+
+size_t ax_console_write(struct ax_console *console, const void *bytes,
+                        size_t count)
+{
+    const uint8_t *from = bytes;
+    size_t room, skipped;
+    bool wake;
+
+    if (!console || !count)
+        return count;
+    pthread_mutex_lock(&console->lock);
+    console_note_first(console);
+    room = console_make_room(console, count);
+    skipped = console->connected ? 0 : count - room;
+    ring_put_all(&console->tx, from + skipped, room);
+    wake = room && !console->told;
+    console->told |= wake;
+    pthread_mutex_unlock(&console->lock);
+    if (wake)
+        ax_loop_wake(console->news);
+    return room + skipped;
 }
 
 void ax_console_put(struct ax_console *console, uint8_t byte)
@@ -175,8 +255,7 @@ void ax_console_put(struct ax_console *console, uint8_t byte)
     if (!console)
         return;
     pthread_mutex_lock(&console->lock);
-    if (!atomic_load_explicit(&console->first_ns, memory_order_relaxed))
-        atomic_store(&console->first_ns, ax_clock_now_ns());
+    console_note_first(console);
     used = ring_used(&console->tx);
     /*
      * Full although producers pause earlier: with a reader, whose piece the
@@ -226,6 +305,18 @@ void ax_console_kick(struct ax_console *console)
     console->kicks++;
     pthread_cond_broadcast(&console->room);
     pthread_mutex_unlock(&console->lock);
+}
+
+struct ax_console_size ax_console_size(struct ax_console *console)
+{
+    struct ax_console_size size = {0};
+
+    if (!console)
+        return size;
+    pthread_mutex_lock(&console->lock);
+    size = console->size;
+    pthread_mutex_unlock(&console->lock);
+    return size;
 }
 
 uint64_t ax_console_first_byte_ns(const struct ax_console *console)
@@ -373,6 +464,7 @@ static void console_relieve(struct ax_console *console)
     if (atomic_load(&console->congested) &&
         (!console->connected || ring_used(&console->tx) <= OUT_LOW)) {
         atomic_store(&console->congested, false);
+        console->relieved = true;
         pthread_cond_broadcast(&console->room);
     }
 }
@@ -540,9 +632,23 @@ static void console_end_drain(struct ax_console *console, bool give_up)
     drain.done(drain.ctx, all);
 }
 
+/* Whoever could not write may do so now, and mostly does at once. */
+static void console_tell_room(struct ax_console *console)
+{
+    bool relieved;
+
+    pthread_mutex_lock(&console->lock);
+    relieved = console->relieved;
+    console->relieved = false;
+    pthread_mutex_unlock(&console->lock);
+    if (relieved && console->events.room)
+        console->events.room(console->events.ctx);
+}
+
 /* The last act of what the loop calls: the console may be gone afterwards. */
 static void console_settle(struct ax_console *console)
 {
+    console_tell_room(console);
     console_rearm(console);
     console_end_drain(console, false);
 }
@@ -700,6 +806,30 @@ static int console_await(struct ax_console *console)
     return err;
 }
 
+void ax_console_resize(struct ax_console *console, struct ax_console_size size)
+{
+    bool news;
+
+    pthread_mutex_lock(&console->lock);
+    news = size.cols != console->size.cols || size.rows != console->size.rows;
+    console->size = size;
+    pthread_mutex_unlock(&console->lock);
+    if (news && console->events.resized)
+        console->events.resized(console->events.ctx);
+}
+
+void ax_console_look_at_terminal(struct ax_console *console)
+{
+    struct winsize size;
+
+    if (console->end.kind == AX_HOSTEND_STDIO && console->end.out >= 0 &&
+        !ioctl(console->end.out, TIOCGWINSZ, &size))
+        ax_console_resize(console, (struct ax_console_size){
+                                       .cols = size.ws_col,
+                                       .rows = size.ws_row,
+                                   });
+}
+
 /* Follows the opening of the host end. */
 static int console_begin(struct ax_console *console)
 {
@@ -735,8 +865,10 @@ static int console_init(struct ax_console *console)
                               &console->patience);
     if (!err)
         err = console_begin(console);
-    if (!err)
+    if (!err) {
+        ax_console_look_at_terminal(console);
         console_rearm(console);
+    }
     return err;
 }
 
@@ -863,6 +995,7 @@ void ax_console_drain(struct ax_console *console, unsigned timeout_ms,
 {
     console->drain = (struct drain){.done = done, .ctx = ctx};
     console_move(console);
+    console_tell_room(console);
     console_rearm(console);
     ax_timer_arm(console->patience, (uint64_t)timeout_ms * 1000000, 0);
     console_end_drain(console, !timeout_ms);

@@ -17,11 +17,18 @@ struct ax_console;
 struct ax_log;
 struct ax_loop;
 
-/* Who hears from a console; all on the loop thread. */
+/* Who hears from a console; all on the loop thread, each may be NULL. */
 struct ax_console_events {
     void (*input)(void *ctx);           /* bytes wait for ax_console_get */
+    void (*room)(void *ctx);            /* ax_console_write takes more again */
+    void (*resized)(void *ctx);         /* ax_console_size is new */
     void (*escape)(void *ctx, int key); /* Ctrl-a KEY; may hold the console */
     void *ctx;
+};
+
+/* Of a terminal, in characters; 0: unknown. */
+struct ax_console_size {
+    uint16_t cols, rows;
 };
 
 /*
@@ -65,10 +72,30 @@ int ax_console_attach(struct ax_console *console, int fd, const uint8_t *input,
  */
 void ax_console_hold(struct ax_console *console, bool held);
 
+/*
+ * Loop thread. Whoever looks at the console has a terminal of this size from
+ * now on.
+ */
+void ax_console_resize(struct ax_console *console, struct ax_console_size size);
+
+/* Loop thread, SIGWINCH: a "stdio" console looks at its terminal. No-op for
+ * other host ends. */
+void ax_console_look_at_terminal(struct ax_console *console);
+
 /* Model side; any thread. get returns 0 when nothing waits. */
 bool ax_console_ready(const struct ax_console *console);
 uint8_t ax_console_get(struct ax_console *console);
 void ax_console_put(struct ax_console *console, uint8_t byte);
+struct ax_console_size ax_console_size(struct ax_console *console);
+
+/*
+ * Model side; any thread. For models that can wait: both return how many bytes
+ * they have moved. When write takes less than count, events.room follows as
+ * soon as it takes more.
+ */
+size_t ax_console_read(struct ax_console *console, void *bytes, size_t count);
+size_t ax_console_write(struct ax_console *console, const void *bytes,
+                        size_t count);
 
 /* Is the output ring so full that producers must pause? One load. */
 bool ax_console_congested(const struct ax_console *console);

@@ -3,14 +3,14 @@
  */
 #include "fake/console.h"
 
-#include "devices/console.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 struct ax_console {
     char in[256], out[256];
     unsigned in_next, out_count;
+    size_t takes;
+    struct ax_console_size size;
 };
 
 struct ax_console *fake_console_create(void)
@@ -19,6 +19,7 @@ struct ax_console *fake_console_create(void)
 
     if (!console)
         abort();
+    console->takes = SIZE_MAX;
     return console;
 }
 
@@ -33,6 +34,17 @@ void fake_console_type(struct ax_console *console, const char *text)
             sizeof(console->in) - console->in_next);
     console->in_next = 0;
     strncat(console->in, text, sizeof(console->in) - strlen(console->in) - 1);
+}
+
+void fake_console_take(struct ax_console *console, size_t count)
+{
+    console->takes = count;
+}
+
+void fake_console_resize(struct ax_console *console,
+                         struct ax_console_size size)
+{
+    console->size = size;
 }
 
 const char *fake_console_output(const struct ax_console *console)
@@ -55,4 +67,33 @@ void ax_console_put(struct ax_console *console, uint8_t byte)
 {
     if (console && console->out_count < sizeof(console->out) - 1)
         console->out[console->out_count++] = (char)byte;
+}
+
+size_t ax_console_read(struct ax_console *console, void *bytes, size_t count)
+{
+    size_t done = 0;
+
+    for (; done < count && ax_console_ready(console); done++)
+        ((uint8_t *)bytes)[done] = ax_console_get(console);
+    return done;
+}
+
+size_t ax_console_write(struct ax_console *console, const void *bytes,
+                        size_t count)
+{
+    size_t taken;
+
+    if (!console)
+        return count;
+    taken = count < console->takes ? count : console->takes;
+    for (size_t i = 0; i < taken; i++)
+        ax_console_put(console, ((const uint8_t *)bytes)[i]);
+    if (console->takes != SIZE_MAX)
+        console->takes -= taken;
+    return taken;
+}
+
+struct ax_console_size ax_console_size(struct ax_console *console)
+{
+    return console ? console->size : (struct ax_console_size){0};
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -115,7 +116,8 @@ static void on_escape(void *ctx, int key)
 static struct heard hear(const char *typed, unsigned want)
 {
     struct heard h = {.want = want};
-    const struct ax_console_events events = {on_input, on_escape, &h};
+    const struct ax_console_events events = {
+        .input = on_input, .escape = on_escape, .ctx = &h};
 
     ax_console_listen(console, &events);
     cr_assert_eq(write(feed, typed, strlen(typed)), (ssize_t)strlen(typed));
@@ -437,7 +439,8 @@ Test(console, a_stale_socket_is_replaced_a_live_one_is_not)
 Test(console, a_pty_talks_to_who_opens_it)
 {
     struct heard h = {.want = 2};
-    const struct ax_console_events events = {on_input, on_escape, &h};
+    const struct ax_console_events events = {
+        .input = on_input, .escape = on_escape, .ctx = &h};
     char log_path[] = "/tmp/axvm-test-console-XXXXXX";
     char line[256], text[16] = "", *name;
     struct ax_timer *timer;
@@ -500,7 +503,8 @@ static int open_fd(void)
 /* Runs the loop until the input is there. */
 static void await_input(struct heard *h, unsigned want)
 {
-    const struct ax_console_events events = {on_input, on_escape, h};
+    const struct ax_console_events events = {
+        .input = on_input, .escape = on_escape, .ctx = h};
 
     h->want = want;
     ax_console_listen(console, &events);
@@ -737,7 +741,8 @@ static void on_escape_hold(void *ctx, int key)
 Test(console, an_escape_may_take_the_terminal)
 {
     struct heard h = {.want = 100};
-    const struct ax_console_events events = {on_input, on_escape_hold, &h};
+    const struct ax_console_events events = {
+        .input = on_input, .escape = on_escape_hold, .ctx = &h};
     char text[16] = "";
 
     open_pipes(true);
@@ -1034,4 +1039,168 @@ Test(console, peers_have_a_limit)
         cr_assert_eq(read(fds[i], text, 1), 0, "closed with the console");
         close(fds[i]);
     }
+}
+
+/* ---- models that can wait ---- */
+
+enum { MUCH = 200000 };
+
+/* What a model has to write, and does as the console lets it. */
+struct writer {
+    const uint8_t *bytes;
+    size_t done, count;
+    unsigned rooms;
+};
+
+static void on_room(void *ctx)
+{
+    struct writer *w = ctx;
+
+    w->rooms++;
+    w->done +=
+        ax_console_write(console, w->bytes + w->done, w->count - w->done);
+}
+
+static void *read_all(void *ctx)
+{
+    uint8_t *bytes = ctx;
+
+    for (size_t got = 0; got < MUCH;) {
+        ssize_t n = read(drink, bytes + got, MUCH - got);
+
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    return NULL;
+}
+
+Test(console, takes_no_more_than_it_has_room_for_and_tells_of_more)
+{
+    static uint8_t sent[MUCH], got[MUCH];
+    struct writer w = {.bytes = sent, .count = MUCH};
+    pthread_t reader;
+
+    for (size_t i = 0; i < MUCH; i++)
+        sent[i] = (uint8_t)(i * 7 + i / 256);
+    open_pipes(false);
+    ax_console_listen(console, &(struct ax_console_events){
+                                   .room = on_room,
+                                   .ctx = &w,
+                               });
+    w.done = ax_console_write(console, sent, MUCH);
+    cr_assert_gt(w.done, 0);
+    cr_assert_lt(w.done, 65536);
+    cr_assert_eq(ax_console_write(console, sent + w.done, 1), 0);
+    cr_assert(ax_console_congested(console));
+    pthread_create(&reader, NULL, read_all, got);
+    /* Whatever the model writes while it drains is drained as well. */
+    cr_assert(drain(20000).all);
+    pthread_join(reader, NULL);
+    cr_assert_eq(w.done, MUCH);
+    cr_assert_gt(w.rooms, 1);
+    cr_assert_arr_eq(got, sent, MUCH);
+}
+
+Test(console, without_a_reader_takes_all_and_keeps_the_newest)
+{
+    static uint8_t sent[MUCH], got[65536];
+    int ends[2];
+    size_t have = 0;
+
+    for (size_t i = 0; i < MUCH; i++)
+        sent[i] = (uint8_t)(i * 7 + i / 256);
+    cr_assert_eq(ax_console_create(loop, NULL, "none", false, &console), 0);
+    cr_assert_eq(ax_console_write(console, sent, 100), 100);
+    cr_assert_eq(ax_console_write(console, sent + 100, MUCH - 100), MUCH - 100);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
+    cr_assert_eq(ax_console_attach(console, ends[0], NULL, 0), 0);
+    while (have < sizeof(got)) {
+        ssize_t n = recv(ends[1], got + have, sizeof(got) - have, MSG_DONTWAIT);
+
+        if (n <= 0)
+            break;
+        have += (size_t)n;
+    }
+    cr_assert_eq(have, sizeof(got));
+    cr_assert_arr_eq(got, sent + MUCH - sizeof(got), sizeof(got));
+    close(ends[1]);
+}
+
+Test(console, input_is_read_in_pieces_across_the_ring_end)
+{
+    uint8_t sent[3000], got[3000];
+
+    memset(sent, 0, sizeof(sent));
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = (uint8_t)(i % 251);
+    open_pipes(false);
+    ax_console_listen(console, &(struct ax_console_events){.input = on_news});
+    cr_assert_eq(ax_console_read(console, got, 1), 0);
+    for (unsigned round = 0; round < 4; round++) {
+        size_t have = 0;
+
+        cr_assert_eq(write(feed, sent, sizeof(sent)), (ssize_t)sizeof(sent));
+        while (have < sizeof(sent)) {
+            ax_loop_run(loop);
+            have += ax_console_read(console, got + have, sizeof(got) - have);
+        }
+        cr_assert_arr_eq(got, sent, sizeof(sent));
+    }
+}
+
+static void on_resized(void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+Test(console, has_the_size_that_it_was_told_last)
+{
+    unsigned news = 0;
+    struct ax_console_size size;
+
+    open_pipes(false); /* no terminal: nobody knows */
+    ax_console_listen(console, &(struct ax_console_events){
+                                   .resized = on_resized,
+                                   .ctx = &news,
+                               });
+    size = ax_console_size(console);
+    cr_assert(!size.cols && !size.rows);
+    ax_console_look_at_terminal(console);
+    cr_assert_eq(news, 0);
+    size = (struct ax_console_size){.cols = 132, .rows = 50};
+    ax_console_resize(console, size);
+    ax_console_resize(console, size);
+    cr_assert_eq(news, 1);
+    size = ax_console_size(console);
+    cr_assert(size.cols == 132 && size.rows == 50);
+    size = ax_console_size(NULL);
+    cr_assert(!size.cols && !size.rows);
+}
+
+Test(console, looks_at_its_terminal)
+{
+    int pty = posix_openpt(O_RDWR | O_NOCTTY);
+    struct winsize winsize = {.ws_col = 99, .ws_row = 33};
+    struct ax_console_size size;
+    int slave;
+
+    cr_assert_geq(pty, 0);
+    cr_assert(!grantpt(pty) && !unlockpt(pty));
+    slave = open(ptsname(pty), O_RDWR | O_NOCTTY);
+    cr_assert_geq(slave, 0);
+    ioctl(pty, TIOCSWINSZ, &winsize);
+    dup2(slave, STDIN_FILENO);
+    dup2(slave, STDOUT_FILENO);
+    cr_assert_eq(ax_console_create(loop, NULL, "stdio", false, &console), 0);
+    size = ax_console_size(console);
+    cr_assert(size.cols == 99 && size.rows == 33);
+    winsize.ws_row = 34;
+    ioctl(pty, TIOCSWINSZ, &winsize);
+    ax_console_look_at_terminal(console);
+    size = ax_console_size(console);
+    cr_assert(size.cols == 99 && size.rows == 34);
+    close(slave);
+    close(pty);
 }
