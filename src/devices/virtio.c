@@ -143,19 +143,23 @@ void ax_virtio_fail(struct ax_virtio *v, const char *why)
 
 /* ---- the loop's side ---- */
 
-static void virtio_kick_rung(struct ax_device *dev)
+void ax_virtio_kick(struct ax_virtio *v, unsigned queues)
 {
-    struct ax_virtio *v = to_virtio(dev);
-    const unsigned rung = atomic_exchange(&v->rung, 0);
-
     for (unsigned i = 0; i < v->queue_count; i++) {
-        if (!(rung >> i & 1) || !v->running || v->failed ||
+        if (!(queues >> i & 1) || !v->running || v->failed ||
             !v->queues[i].enabled || v->lent >> i & 1)
             continue;
         v->ops->kick(v, i);
         if (v->queues[i].broken)
             ax_virtio_fail(v, v->queues[i].why);
     }
+}
+
+static void virtio_kick_rung(struct ax_device *dev)
+{
+    struct ax_virtio *v = to_virtio(dev);
+
+    ax_virtio_kick(v, atomic_exchange(&v->rung, 0));
 }
 
 static void virtio_woken(void *ctx)
@@ -177,7 +181,7 @@ static void virtio_belled(void *ctx, unsigned events)
     ax_device_call(&v->dev, virtio_kick_rung);
 }
 
-static void virtio_ring(struct ax_virtio *v, unsigned queues)
+void ax_virtio_kick_soon(struct ax_virtio *v, unsigned queues)
 {
     atomic_fetch_or(&v->rung, queues);
     ax_loop_wake(v->wake);
@@ -381,7 +385,7 @@ static void virtio_start(struct ax_virtio *v)
 {
     v->running = true;
     if (!v->ops->start || !v->ops->start(v)) {
-        virtio_ring(v, (1U << v->queue_count) - 1);
+        ax_virtio_kick_soon(v, (1U << v->queue_count) - 1);
         return;
     }
     virtio_stop(v);
@@ -474,7 +478,7 @@ static void write_features(struct ax_virtio *v, uint32_t val)
 static void write_notify(struct ax_virtio *v, uint32_t queue)
 {
     if (queue < v->queue_count && v->running)
-        virtio_ring(v, 1U << queue);
+        ax_virtio_kick_soon(v, 1U << queue);
 }
 
 static void write_register(struct ax_virtio *v, unsigned off, uint32_t val)

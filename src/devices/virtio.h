@@ -117,6 +117,14 @@ void ax_virtio_reconfigure(struct ax_virtio *v, unsigned off, const void *bytes,
 void ax_virtio_done(struct ax_virtio *v, struct ax_virtq *q);
 
 /*
+ * Queues, a bit each, have work that nobody notifies of: kick does it now, on
+ * the loop, or soon, from any thread. Soon is for what is more than one turn of
+ * the loop shall take.
+ */
+void ax_virtio_kick(struct ax_virtio *v, unsigned queues);
+void ax_virtio_kick_soon(struct ax_virtio *v, unsigned queues);
+
+/*
  * The device cannot go on: DEVICE_NEEDS_RESET, logged once per start. why:
  * static text. A queue that broke does this by itself after each kick.
  */

@@ -1,7 +1,7 @@
 /*
  * virtio_rng.c - entropy for the guest (VIRTIO 1.2, 5.4), from getrandom.
  *
- * A request gets a page at most, whatever its length, and one turn on the loop
+ * A request gets a page at most, whatever its length, and one turn of the loop
  * serves so many: a guest that asks without end waits for its next turn, and
  * the loop for nothing.
  */
@@ -9,7 +9,6 @@
 #include "devices/registry.h"
 #include "devices/virtio.h"
 
-#include <errno.h>
 #include <linux/virtio_ids.h>
 #include <string.h>
 #include <sys/random.h>
@@ -23,37 +22,35 @@ enum {
 
 struct rng {
     struct ax_virtio v;
-    struct ax_wake *again;  /* more requests wait than a turn takes */
-    struct ax_timer *retry; /* the host itself has no entropy yet */
+    struct ax_timer *retry;
     struct ax_virtq_chain chain;
 };
 
-/* 0 or -EAGAIN: nothing was written. */
-static int rng_fill(const struct ax_virtq_chain *chain, size_t *written)
+/* False: the host itself has no entropy yet. */
+static bool rng_fill(const struct ax_virtq_chain *chain, size_t *written)
 {
     uint8_t bytes[REQUEST_BYTES];
-    ssize_t n = getrandom(bytes,
-                          chain->in_bytes < sizeof(bytes) ? chain->in_bytes
-                                                          : sizeof(bytes),
-                          GRND_NONBLOCK);
+    const size_t size =
+        chain->in_bytes < sizeof(bytes) ? chain->in_bytes : sizeof(bytes);
+    const ssize_t n = getrandom(bytes, size, GRND_NONBLOCK);
 
     if (n < 0)
-        return -EAGAIN;
+        return false;
     *written = ax_virtq_write(chain, 0, bytes, (size_t)n);
-    explicit_bzero(bytes, (size_t)n);
-    return 0;
+    explicit_bzero(bytes, sizeof(bytes));
+    return true;
 }
 
-static void rng_serve(struct ax_device *dev)
+static void rng_kick(struct ax_virtio *v, unsigned queue)
 {
-    struct rng *rng = ax_container_of(dev, struct rng, v.dev);
-    struct ax_virtq *q = &rng->v.queues[0];
+    struct rng *rng = ax_container_of(v, struct rng, v);
+    struct ax_virtq *q = &v->queues[queue];
     unsigned served = 0;
 
     while (served < TURN && ax_virtq_pop(q, &rng->chain)) {
         size_t written = 0;
 
-        if (rng_fill(&rng->chain, &written)) {
+        if (!rng_fill(&rng->chain, &written)) {
             ax_virtq_unpop(q, &rng->chain);
             ax_timer_arm(rng->retry, RETRY_NS, 0);
             break;
@@ -62,26 +59,16 @@ static void rng_serve(struct ax_device *dev)
         served++;
     }
     if (served)
-        ax_virtio_done(&rng->v, q);
+        ax_virtio_done(v, q);
     if (served == TURN)
-        ax_loop_wake(rng->again);
-}
-
-static void rng_kick(struct ax_virtio *v, unsigned queue)
-{
-    rng_serve(&v->dev);
-}
-
-static void rng_again(void *ctx)
-{
-    struct rng *rng = ctx;
-
-    ax_device_call(&rng->v.dev, rng_serve);
+        ax_virtio_kick_soon(v, 1U << queue);
 }
 
 static void rng_retry(void *ctx, uint64_t count)
 {
-    rng_again(ctx);
+    struct rng *rng = ctx;
+
+    ax_virtio_kick_soon(&rng->v, 1);
 }
 
 static const struct ax_virtio_ops rng_ops = {
@@ -96,8 +83,6 @@ static int rng_init(struct ax_device *dev)
     int err = ax_virtio_init(&rng->v, &rng_ops, 0, 1, QUEUE_SIZE);
 
     if (!err)
-        err = ax_wake_create(dev->env.loop, rng_again, rng, &rng->again);
-    if (!err)
         err = ax_timer_create(dev->env.loop, rng_retry, rng, &rng->retry);
     return err;
 }
@@ -107,7 +92,6 @@ static void rng_fini(struct ax_device *dev)
     struct rng *rng = ax_container_of(dev, struct rng, v.dev);
 
     ax_timer_destroy(rng->retry);
-    ax_wake_destroy(rng->again);
     ax_virtio_fini(&rng->v);
 }
 
