@@ -33,13 +33,30 @@ void ax_memory_fini(struct ax_memory *mem)
     mem->count = 0;
 }
 
+static int memory_discard_advice(const struct ax_memory *mem)
+{
+    return mem->backing == AX_BACKING_MEMFD ? MADV_REMOVE : MADV_DONTNEED;
+}
+
 void ax_memory_discard(const struct ax_memory *mem)
 {
-    const int advice =
-        mem->backing == AX_BACKING_MEMFD ? MADV_REMOVE : MADV_DONTNEED;
-
     for (unsigned i = 0; i < mem->count; i++)
-        madvise(mem->regions[i].hva, mem->regions[i].size, advice);
+        madvise(mem->regions[i].hva, mem->regions[i].size,
+                memory_discard_advice(mem));
+}
+
+int ax_memory_discard_range(const struct ax_memory *mem, ax_gpa gpa,
+                            uint64_t size)
+{
+    void *at = NULL;
+
+    if (mem->hugepages >= AX_HUGEPAGES_2M)
+        return -EOPNOTSUPP;
+    if (!(gpa % PAGE_BYTES) && !(size % PAGE_BYTES))
+        at = ax_memory_at(mem, gpa, size, AX_PROT_WRITE);
+    if (!at)
+        return -EINVAL;
+    return madvise(at, size, memory_discard_advice(mem)) ? -errno : 0;
 }
 
 /* Flags that pick the page size, for mmap or memfd_create. */
@@ -174,6 +191,28 @@ void *ax_memory_at_load(const struct ax_memory *mem, ax_gpa gpa, uint64_t len)
     const struct ax_region *r = memory_find(mem, gpa, len);
 
     return r ? (char *)r->hva + (gpa - r->gpa) : NULL;
+}
+
+bool ax_memory_gpa(const struct ax_memory *mem, const void *hva, ax_gpa *gpa)
+{
+    for (unsigned i = 0; i < mem->count; i++) {
+        const struct ax_region *r = &mem->regions[i];
+
+        if (ax_range_within((uintptr_t)hva, 1, (uintptr_t)r->hva, r->size)) {
+            *gpa = r->gpa + ((uintptr_t)hva - (uintptr_t)r->hva);
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t ax_memory_ram(const struct ax_memory *mem)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < mem->count; i++)
+        sum += mem->regions[i].kind == AX_REGION_RAM ? mem->regions[i].size : 0;
+    return sum;
 }
 
 uint64_t ax_memory_size(const struct ax_memory *mem)

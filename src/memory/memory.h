@@ -74,6 +74,20 @@ void *ax_memory_at_load(const struct ax_memory *mem, ax_gpa gpa, uint64_t len);
  */
 void ax_memory_discard(const struct ax_memory *mem);
 
+/*
+ * Gives whole pages of RAM back to the host while the guest runs: they read as
+ * zero until they are written. 0; -EINVAL: not page aligned, empty, or not RAM
+ * of one region; -EOPNOTSUPP: the pages are larger than 4 KiB; or -errno.
+ */
+int ax_memory_discard_range(const struct ax_memory *mem, ax_gpa gpa,
+                            uint64_t size);
+
+/* The address of what ax_memory_at has given; false: that is none of ours. */
+bool ax_memory_gpa(const struct ax_memory *mem, const void *hva, ax_gpa *gpa);
+
+/* Bytes of RAM in all regions. */
+uint64_t ax_memory_ram(const struct ax_memory *mem);
+
 /* Bytes of RAM and ROM in all regions. */
 uint64_t ax_memory_size(const struct ax_memory *mem);
 

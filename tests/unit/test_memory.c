@@ -110,3 +110,49 @@ Test(memory, memfd_memory_is_shared)
     cr_assert_eq(byte, 'x');
     ax_memory_fini(&shared);
 }
+
+static void discard_some(enum ax_memory_backing backing)
+{
+    struct ax_memory m;
+    char *at;
+
+    ax_memory_init(&m, backing, AX_HUGEPAGES_OFF);
+    cr_assert_eq(ax_memory_add(&m, AX_MIB(1), 0x10000, AX_REGION_RAM), 0);
+    cr_assert_eq(ax_memory_add(&m, AX_MIB(2), 0x1000, AX_REGION_ROM), 0);
+    at = ax_memory_at(&m, AX_MIB(1), 0x10000, AX_PROT_WRITE);
+    memset(at, 'x', 0x10000);
+    memset(ax_memory_at_load(&m, AX_MIB(2), 0x1000), 'x', 0x1000);
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(1) + 0x2000, 0x3000), 0);
+    for (unsigned page = 0; page < 16; page++)
+        cr_assert_eq(at[page * 0x1000], page >= 2 && page < 5 ? 0 : 'x');
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(1) + 1, 0x1000), -EINVAL);
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(1), 0xfff), -EINVAL);
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(1), 0), -EINVAL);
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(1), 0x11000), -EINVAL);
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(2), 0x1000), -EINVAL);
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(4), 0x1000), -EINVAL);
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(1), UINT64_MAX & ~0xfffULL),
+                 -EINVAL);
+    cr_assert_eq(at[0], 'x');
+    m.hugepages = AX_HUGEPAGES_2M;
+    cr_assert_eq(ax_memory_discard_range(&m, AX_MIB(1), 0x1000), -EOPNOTSUPP);
+    ax_memory_fini(&m);
+}
+
+Test(memory, pages_go_back_to_the_host)
+{
+    discard_some(AX_BACKING_ANONYMOUS);
+    discard_some(AX_BACKING_MEMFD);
+}
+
+Test(memory, pointers_have_addresses)
+{
+    const char *at = ax_memory_at(&mem, AX_MIB(1), 16, AX_PROT_READ);
+    ax_gpa gpa = 0;
+
+    cr_assert(ax_memory_gpa(&mem, at + 7, &gpa));
+    cr_assert_eq(gpa, AX_MIB(1) + 7);
+    cr_assert_not(ax_memory_gpa(&mem, &gpa, &gpa));
+    cr_assert_not(ax_memory_gpa(&mem, NULL, &gpa));
+    cr_assert_lt(ax_memory_ram(&mem), ax_memory_size(&mem));
+}
