@@ -29,6 +29,7 @@ devices/hostend.[ch]
 devices/console.[ch]
 devices/conmux.[ch]
 devices/virtio_conf.h
+devices/balloon.h
 devices/virtqueue.[ch]
 devices/virtio.[ch]
 devices/vhost.[ch]

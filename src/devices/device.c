@@ -137,3 +137,25 @@ bool ax_device_plug(struct ax_device *dev, bool in)
     pthread_mutex_unlock(&dev->lock);
     return true;
 }
+
+int ax_device_aim(struct ax_device *dev, uint64_t bytes)
+{
+    int err;
+
+    if (!dev->ops->aim)
+        return -EOPNOTSUPP;
+    pthread_mutex_lock(&dev->lock);
+    err = dev->ops->aim(dev, bytes);
+    pthread_mutex_unlock(&dev->lock);
+    return err;
+}
+
+int ax_device_balloon(struct ax_device *dev, bool ask, struct ax_balloon *out)
+{
+    if (!dev->ops->balloon)
+        return -EOPNOTSUPP;
+    pthread_mutex_lock(&dev->lock);
+    dev->ops->balloon(dev, ask, out);
+    pthread_mutex_unlock(&dev->lock);
+    return 0;
+}

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+struct ax_balloon;
 struct ax_clock;
 struct ax_console;
 struct ax_card;
@@ -69,6 +70,14 @@ struct ax_device_ops {
     /* The host asks the guest to power off. Does the guest listen? */
     bool (*power_button)(struct ax_device *dev);
 
+    /*
+     * Memory balloons: bytes that the guest shall have, -ERANGE if it cannot;
+     * and how it is (devices/balloon.h). ask: for statistics as well, which
+     * have come, or never will, when env.news tells.
+     */
+    int (*aim)(struct ax_device *dev, uint64_t bytes);
+    void (*balloon)(struct ax_device *dev, bool ask, struct ax_balloon *out);
+
     /* Network cards only: what it is doing; its cable is plugged in or out. */
     void (*card)(struct ax_device *dev, struct ax_card *out);
     void (*plug)(struct ax_device *dev, bool in);
@@ -90,6 +99,7 @@ struct ax_device_env {
     struct ax_irq irq;
     struct ax_power power;
     struct ax_apic_bus apic;
+    struct ax_news news;
     struct ax_console *console;         /* the serial line's; NULL: none */
     struct ax_console *const *consoles; /* a multiport console's */
     unsigned console_count;
@@ -152,5 +162,9 @@ int ax_device_resize(struct ax_device *dev, bool shrink,
                      uint64_t *size); /* -EOPNOTSUPP */
 bool ax_device_card(struct ax_device *dev, struct ax_card *out);
 bool ax_device_plug(struct ax_device *dev, bool in);
+
+/* Both -EOPNOTSUPP where a model is no balloon. */
+int ax_device_aim(struct ax_device *dev, uint64_t bytes);
+int ax_device_balloon(struct ax_device *dev, bool ask, struct ax_balloon *out);
 
 #endif

@@ -24,7 +24,9 @@
     X(reset_cf9)                                                               \
     X(uart16550)                                                               \
     X(virtio_9p)                                                               \
+    X(virtio_balloon)                                                          \
     X(virtio_blk)                                                              \
+    X(virtio_console)                                                          \
     X(virtio_net)                                                              \
     X(virtio_rng)                                                              \
     X(virtio_vsock)

@@ -62,6 +62,7 @@ struct ax_net_conf {
     enum ax_vhost_use vhost;
 };
 
+/* A device has an array of them, as many as it has consoles. */
 struct ax_vconsole_conf {
     char *mode; /* ax_console_create's spec */
     char *name; /* of the port, for the guest's udev; NULL: none */

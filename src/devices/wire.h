@@ -62,6 +62,19 @@ struct ax_apic_bus {
     void *ctx;
 };
 
+/* Something that was asked of a device has its answer now. Any thread; it sets
+ * flags and wakes. */
+struct ax_news {
+    void (*tell)(void *ctx); /* NULL: nobody asks */
+    void *ctx;
+};
+
+static inline void ax_news_tell(const struct ax_news *news)
+{
+    if (news->tell)
+        news->tell(news->ctx);
+}
+
 /*
  * Short ways between guest and host that an engine may have: signals that pass
  * no thread of ours. fd is an eventfd, which stays the device's. 0, -EOPNOTSUPP
