@@ -2,7 +2,7 @@
 # axvm.bash - completion for axvm; bash-completion loads it by its name.
 
 _axvm_commands='list show create start suspend resume stop restart reset delete
-    console stats wait events nmi gdb dump disk quit help shell'
+    console stats wait events nmi gdb dump disk net quit help shell'
 
 _axvm_offer()
 {
@@ -28,6 +28,7 @@ _axvm_options()
         events) _axvm_offer '--json' ;;
         gdb) _axvm_offer '--listen --off --exec' ;;
         disk) _axvm_offer '--force' ;;
+        net) _axvm_offer '--json' ;;
     esac
 }
 
@@ -86,6 +87,7 @@ _axvm()
                 1) _axvm_vms ;;
             esac
             ;;
+        net) if ((args)); then _axvm_offer 'up down'; else _axvm_vms; fi ;;
         dump | gdb) if ((args)); then _filedir; else _axvm_vms; fi ;;
     esac
 } && complete -F _axvm axvm

@@ -69,6 +69,42 @@ static void print_size(const json_t *result, const json_t *options, FILE *to)
             json_integer_value(json_object_get(result, "size")));
 }
 
+static void print_card(const json_t *card, FILE *to)
+{
+    static const char *const counts[][4] = {
+        {"  to guest  ", "rx_frames", "rx_bytes", "rx_lost"},
+        {"  from guest", "tx_frames", "tx_bytes", "tx_lost"},
+    };
+
+    fprintf(to, "card %" JSON_INTEGER_FORMAT ": %s, %s, link %s%s%s\n",
+            json_integer_value(json_object_get(card, "card")),
+            member(card, "mode"), member(card, "mac"),
+            json_is_true(json_object_get(card, "link")) ? "up" : "down",
+            json_is_false(json_object_get(card, "plugged")) ? ", unplugged"
+                                                            : "",
+            json_is_true(json_object_get(card, "vhost"))
+                ? ", counted by the kernel (vhost)"
+                : "");
+    for (size_t i = 0; i < AX_ARRAY_LEN(counts); i++)
+        fprintf(to,
+                "%s %12" JSON_INTEGER_FORMAT " frames %15" JSON_INTEGER_FORMAT
+                " bytes %10" JSON_INTEGER_FORMAT " lost\n",
+                counts[i][0],
+                json_integer_value(json_object_get(card, counts[i][1])),
+                json_integer_value(json_object_get(card, counts[i][2])),
+                json_integer_value(json_object_get(card, counts[i][3])));
+}
+
+static void print_net(const json_t *result, const json_t *options, FILE *to)
+{
+    const json_t *cards = json_object_get(result, "cards"), *card;
+    size_t at;
+
+    if (!json_array_size(cards))
+        fputs("No network cards.\n", to);
+    json_array_foreach(cards, at, card) print_card(card, to);
+}
+
 /* As gdb wants it. */
 static void print_gdb(const json_t *result, const json_t *options, FILE *to)
 {
@@ -528,6 +564,12 @@ static const struct ax_command commands[] = {
      {{"force", 'f', NULL, "Also a smaller one: what is behind it is lost",
        true}},
      print_size},
+    {"net",
+     "net VM [CARD] [up|down] [--json]",
+     "Tell of network cards, or plug their cables in or out",
+     AX_ARGS_NET,
+     {JSON_OPTION},
+     print_net},
     {"quit", "quit", "End the process and its VMs", AX_ARGS_NONE, {{0}}, NULL},
     {0},
 };
@@ -790,6 +832,7 @@ static int check_args(const struct parse *parse)
         [AX_ARGS_FILES] = {1, UINT32_MAX, "name a file"},
         [AX_ARGS_VM_FILE] = {2, 2, "name a VM and a file"},
         [AX_ARGS_VM_EXEC] = {1, 2, "name a VM"},
+        [AX_ARGS_NET] = {1, 3, "name a VM"},
         [AX_ARGS_DISK] = {3, 4, "say resize, then name a VM and a disk"},
     };
     const enum ax_command_args args = parse->command->args;
@@ -889,6 +932,37 @@ static int requests_disk(const struct parse *parse, json_t *requests)
     return request_add(parse, "disk", parse->args[1], NULL, requests);
 }
 
+/* Digits of a number that fits; -1: it is not that. */
+static int card_number(const char *text)
+{
+    const size_t len = strlen(text);
+
+    return len && len <= 4 && strspn(text, "0123456789") == len
+               ? (int)strtol(text, NULL, 10)
+               : -1;
+}
+
+static int requests_net(const struct parse *parse, json_t *requests)
+{
+    const char *last = parse->args[parse->arg_count - 1];
+    const bool up = !strcmp(last, "up"), down = !strcmp(last, "down");
+    const bool plugs = parse->arg_count > 1 && (up || down);
+    const char *card = parse->arg_count == 3 ? parse->args[1] : last;
+    const int number = card_number(card);
+
+    if (parse->arg_count == 3 && !plugs)
+        return parse_fail(parse, "'%s' is neither up nor down", last);
+    if (parse->arg_count > 1 + (plugs ? 1U : 0U)) {
+        if (number < 0)
+            return parse_fail(parse, "'%s' is no number of a card", card);
+        if (json_object_set_new(parse->request, "card", json_integer(number)))
+            return parse_fail(parse, "%s", strerror(ENOMEM));
+    }
+    if (plugs && json_object_set_new(parse->request, "up", json_boolean(up)))
+        return parse_fail(parse, "%s", strerror(ENOMEM));
+    return request_add(parse, "net", parse->args[0], NULL, requests);
+}
+
 static int requests_make(const struct parse *parse, json_t *requests)
 {
     const char *name = parse->command->name;
@@ -906,6 +980,8 @@ static int requests_make(const struct parse *parse, json_t *requests)
         return requests_exec(parse, requests);
     case AX_ARGS_DISK:
         return requests_disk(parse, requests);
+    case AX_ARGS_NET:
+        return requests_net(parse, requests);
     case AX_ARGS_FILES:
         for (unsigned i = 0; i < parse->arg_count && !err; i++)
             err = request_add(parse, name, NULL, parse->args[i], requests);

@@ -22,6 +22,7 @@ enum ax_command_args {
     AX_ARGS_VM_FILE, /* a VM and a file */
     AX_ARGS_VM_EXEC, /* a VM, and with the option exec perhaps a file */
     AX_ARGS_DISK,    /* what to do, a VM, one of its disks, perhaps a size */
+    AX_ARGS_NET,     /* a VM, perhaps one of its cards, perhaps up or down */
 };
 
 /* An option of one command. */

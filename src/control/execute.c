@@ -389,6 +389,8 @@ enum {
     MAY_OFF = 64,
     HAS_DISK = 128, /* must have */
     MAY_SIZE = 256,
+    MAY_CARD = 512,
+    MAY_UP = 1024,
 };
 
 static const struct command {
@@ -414,6 +416,7 @@ static const struct command {
     {"gdb", HAS_VM | MAY_LISTEN | MAY_OFF, do_gdb},
     {"dump", HAS_VM | HAS_FILE, ax_execute_dump},
     {"disk", HAS_VM | HAS_DISK | MAY_SIZE | MAY_FORCE, ax_execute_disk_resize},
+    {"net", HAS_VM | MAY_CARD | MAY_UP, ax_execute_net},
     {"quit", 0, do_quit},
 };
 
@@ -508,6 +511,23 @@ static const char *take_size(struct request *r, const json_t *val)
     return NULL;
 }
 
+static const char *take_card(struct request *r, const json_t *val)
+{
+    if (!json_is_integer(val) || json_integer_value(val) < 0 ||
+        json_integer_value(val) > UINT16_MAX)
+        return "a card's number, from 0 on";
+    r->one_card = true;
+    r->card = (unsigned)json_integer_value(val);
+    return NULL;
+}
+
+static const char *take_up(struct request *r, const json_t *val)
+{
+    r->plugs = true;
+    r->up = json_is_true(val);
+    return json_is_boolean(val) ? NULL : "true or false";
+}
+
 static const char *take_nothing(struct request *r, const json_t *val)
 {
     return NULL;
@@ -529,6 +549,8 @@ static const struct member {
     {"off", MAY_OFF, take_off},
     {"disk", HAS_DISK, take_disk},
     {"size", MAY_SIZE, take_size},
+    {"card", MAY_CARD, take_card},
+    {"up", MAY_UP, take_up},
 };
 
 static const struct member *member_find(const char *name, unsigned allowed)

@@ -1,7 +1,7 @@
 /*
  * execute_parts.h - what execute.c (requests, commands that are done at once),
- * execute_wait.c (commands that wait), execute_dump.c and execute_disk.c share.
- * Private to them.
+ * execute_wait.c (commands that wait), execute_dump.c, execute_disk.c and
+ * execute_net.c share. Private to them.
  */
 #ifndef AX_CONTROL_EXECUTE_PARTS_H
 #define AX_CONTROL_EXECUTE_PARTS_H
@@ -38,6 +38,8 @@ struct request {
     bool off;
     const char *disk; /* its serial or number */
     uint64_t size;    /* 0: not given */
+    bool one_card, plugs, up;
+    unsigned card;
 };
 
 /* A command that waits for something to come true. */
@@ -104,5 +106,9 @@ void ax_execute_dump(const struct request *r);
 /* ---- execute_disk.c ---- */
 
 void ax_execute_disk_resize(const struct request *r);
+
+/* ---- execute_net.c ---- */
+
+void ax_execute_net(const struct request *r);
 
 #endif

@@ -14,6 +14,7 @@
 
 struct ax_arch;
 struct ax_bus;
+struct ax_card;
 struct ax_console;
 struct ax_device;
 struct ax_loop;
@@ -152,6 +153,12 @@ int ax_vm_nmi(struct ax_vm *vm);
  */
 int ax_vm_resize_disk(struct ax_vm *vm, unsigned index, bool shrink,
                       uint64_t *size);
+
+/* A network card, by its place among them; false: there is none (now). */
+bool ax_vm_card(const struct ax_vm *vm, unsigned index, struct ax_card *out);
+
+/* Its cable is plugged in or out. -EPERM, -ENOENT: it has no such card. */
+int ax_vm_plug(struct ax_vm *vm, unsigned index, bool in);
 
 enum ax_vm_state ax_vm_state(const struct ax_vm *vm);
 struct ax_vm_end ax_vm_end(struct ax_vm *vm);      /* of this life */

@@ -302,14 +302,21 @@ int ax_vm_nmi(struct ax_vm *vm)
     return err;
 }
 
-static struct ax_device *vm_find_disk(const struct ax_vm *vm, unsigned index)
+static struct ax_device *vm_find_device(const struct ax_vm *vm,
+                                        const char *type, unsigned index)
 {
     for (unsigned i = 0; i < vm->device_count; i++) {
-        if (vm->devices[i] &&
-            !strcmp(vm->devices[i]->ops->type, "virtio_blk") && !index--)
+        if (vm->devices[i] && !strcmp(vm->devices[i]->ops->type, type) &&
+            !index--)
             return vm->devices[i];
     }
     return NULL;
+}
+
+static bool vm_has_guest(const struct ax_vm *vm)
+{
+    return vm->state == AX_VM_LOADED || vm->state == AX_VM_RUNNING ||
+           vm->state == AX_VM_SUSPENDED;
 }
 
 int ax_vm_resize_disk(struct ax_vm *vm, unsigned index, bool shrink,
@@ -319,10 +326,28 @@ int ax_vm_resize_disk(struct ax_vm *vm, unsigned index, bool shrink,
 
     vm->refusal = "";
     ax_vm_notice_end(vm);
-    disk = vm_find_disk(vm, index);
-    if (!disk || (vm->state != AX_VM_LOADED && vm->state != AX_VM_RUNNING &&
-                  vm->state != AX_VM_SUSPENDED))
+    disk = vm_find_device(vm, "virtio_blk", index);
+    if (!disk || !vm_has_guest(vm))
         return vm_refuse(vm, -EPERM,
                          "VM is not running: give the image its size instead");
     return ax_device_resize(disk, shrink, size);
+}
+
+bool ax_vm_card(const struct ax_vm *vm, unsigned index, struct ax_card *out)
+{
+    struct ax_device *card = vm_find_device(vm, "virtio_net", index);
+
+    return card && ax_device_card(card, out);
+}
+
+int ax_vm_plug(struct ax_vm *vm, unsigned index, bool in)
+{
+    struct ax_device *card;
+
+    vm->refusal = "";
+    ax_vm_notice_end(vm);
+    if (!vm_has_guest(vm))
+        return vm_refuse(vm, -EPERM, "VM is not running");
+    card = vm_find_device(vm, "virtio_net", index);
+    return card && ax_device_plug(card, in) ? 0 : -ENOENT;
 }

@@ -93,6 +93,8 @@ def work(command, request):
             "address": request.get("listen", f"/run/{name}.gdb")}
     if command == "disk":
         return {"size": request.get("size", 1048576)}
+    if command == "net":
+        return {"cards": []}
     if command == "nmi" or command == "console":
         return {}
     return {"state": {"stop": "stopped", "suspend": "suspended",

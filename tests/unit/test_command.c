@@ -97,7 +97,7 @@ Test(command, every_command_is_found_and_described)
                 cr_assert(p->letter != o->letter, "%s -%c", c->name, o->letter);
         }
     }
-    cr_assert_eq(count, 19);
+    cr_assert_eq(count, 20);
     cr_assert_null(ax_command_find("help"));
     cr_assert_null(ax_command_find(""));
 }
@@ -239,6 +239,24 @@ Test(command, disk_has_a_size)
     expect_error("disk resize a \xff", "UTF-8");
 }
 
+Test(command, net_has_cards_and_cables)
+{
+    expect_requests("net a", "[{\"command\":\"net\",\"vm\":\"a\"}]");
+    expect_requests("net a 1",
+                    "[{\"card\":1,\"command\":\"net\",\"vm\":\"a\"}]");
+    expect_requests("net a down", "[{\"command\":\"net\",\"up\":false,"
+                                  "\"vm\":\"a\"}]");
+    expect_requests("net a 0 up", "[{\"card\":0,\"command\":\"net\","
+                                  "\"up\":true,\"vm\":\"a\"}]");
+    expect_requests("net up", "[{\"command\":\"net\",\"vm\":\"up\"}]");
+    expect_error("net", "name a VM");
+    expect_error("net a eth0", "'eth0' is no number of a card");
+    expect_error("net a -1", "unknown option");
+    expect_error("net a 12345", "'12345' is no number");
+    expect_error("net a up 0", "'0' is neither up nor down");
+    expect_error("net a 0 up 1", "'1' is too much");
+}
+
 /* Whose program it is starts it. */
 Test(command, gdb_has_a_program)
 {
@@ -342,6 +360,16 @@ Test(command, states)
     expect_text("dump a x", "{\"bytes\":4096,\"vm\":\"a\"}", "a: 4096 bytes\n");
     expect_text("disk resize a 0", "{\"size\":512,\"vm\":\"a\"}",
                 "a: 512 bytes\n");
+    expect_text("net a", "{\"cards\":[],\"vm\":\"a\"}", "No network cards.\n");
+    expect_text("net a",
+                "{\"cards\":[{\"card\":0,\"mode\":\"tap\",\"mac\":\"m\","
+                "\"link\":false,\"plugged\":false,\"rx_frames\":7,"
+                "\"tx_lost\":9}]}",
+                "card 0: tap, m, link down, unplugged\n"
+                "  to guest              7 frames               0 bytes"
+                "          0 lost\n"
+                "  from guest            0 frames               0 bytes"
+                "          9 lost\n");
     expect_text("nmi a", "{}", "");
     expect_text("gdb a", "{\"address\":\"[::1]:1\",\"vm\":\"a\"}",
                 "target remote [::1]:1\n");

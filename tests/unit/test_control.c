@@ -1216,6 +1216,47 @@ Test(control, disks_change_their_size)
     peer_close(&p);
 }
 
+Test(control, cards_are_plugged_in_and_out)
+{
+    struct peer p;
+    json_t *result, *card;
+
+    add("one",
+        "id = 1\n[[net]]\nmode = \"none\"\n[[net]]\nmode = \"none\"\n"
+        "mac = \"52:54:00:00:00:09\"\n",
+        spin, sizeof(spin));
+    peer_open(&p);
+    result = ask(&p, "{\"command\": \"net\", \"vm\": \"one\"}");
+    cr_assert_eq(json_array_size(json_object_get(result, "cards")), 2);
+    json_decref(result);
+    result = ask(&p, "{\"command\": \"net\", \"vm\": \"one\", "
+                     "\"card\": 1, \"up\": false}");
+    card = json_array_get(json_object_get(result, "cards"), 0);
+    cr_assert_eq(int_of(card, "card"), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(card, "mode")), "none");
+    cr_assert_str_eq(json_string_value(json_object_get(card, "mac")),
+                     "52:54:00:00:00:09");
+    cr_assert(json_is_false(json_object_get(card, "plugged")));
+    json_decref(result);
+    result = ask(&p, "{\"command\": \"net\", \"vm\": \"one\", "
+                     "\"up\": true}");
+    card = json_array_get(json_object_get(result, "cards"), 1);
+    cr_assert(json_is_true(json_object_get(card, "plugged")));
+    cr_assert(json_is_false(json_object_get(card, "link")));
+    json_decref(result);
+    peer_send(&p, "{\"command\": \"net\", \"vm\": \"one\", \"card\": 2}");
+    expect_error(&p, "bad-request", "no network card 2");
+    peer_send(&p, "{\"command\": \"net\", \"vm\": \"one\", \"card\": -1}");
+    expect_error(&p, "bad-request", "from 0 on");
+    peer_send(&p, "{\"command\": \"net\", \"vm\": \"one\", \"up\": 1}");
+    expect_error(&p, "bad-request", "true or false");
+    leads(&p, "start", "one", "running");
+    leads(&p, "stop", "one", "stopped");
+    peer_send(&p, "{\"command\": \"net\", \"vm\": \"one\", \"up\": true}");
+    expect_error(&p, "refused", "not running");
+    peer_close(&p);
+}
+
 Test(control, stop_asks_and_waits)
 {
     struct ax_vm *vm = add("one", "", listens, sizeof(listens));
