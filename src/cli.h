@@ -22,13 +22,13 @@ enum {
 };
 
 struct ax_options {
+    struct ax_oneliner line; /* a guest that no file describes */
     enum ax_mode mode;
     bool demo;
     const char **files; /* NULL-terminated, owned; the strings are argv's */
     unsigned file_count;
     const char **sets; /* --set, the same */
     unsigned set_count;
-    struct ax_oneliner line; /* a guest that no file describes */
     bool dump_config, lenient, strict;
     uint64_t timeout_ns; /* 0: none */
     bool stats;

@@ -19,8 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { RELEASE_MAX = 128, MODULE_MAX = 64 << 20 };
 
 /* What a guest needs that mounts its root by virtio and talks on a console. */

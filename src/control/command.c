@@ -944,11 +944,14 @@ static int card_number(const char *text)
 
 static int requests_net(const struct parse *parse, json_t *requests)
 {
-    const char *last = parse->args[parse->arg_count - 1];
-    const bool up = !strcmp(last, "up"), down = !strcmp(last, "down");
+    const char *last =
+        parse->arg_count ? parse->args[parse->arg_count - 1] : NULL;
+    const bool given = last != NULL;
+    const bool up = given && !strcmp(last, "up");
+    const bool down = given && !strcmp(last, "down");
     const bool plugs = parse->arg_count > 1 && (up || down);
     const char *card = parse->arg_count == 3 ? parse->args[1] : last;
-    const int number = card_number(card);
+    const int number = card ? card_number(card) : -1;
 
     if (parse->arg_count == 3 && !plugs)
         return parse_fail(parse, "'%s' is neither up nor down", last);

@@ -231,9 +231,10 @@ static void stream_retry_due(void *ctx, uint64_t count)
 
 /* ---- to the guest ---- */
 
-static bool stream_deliver(struct stream *s, uint8_t *frame, size_t len)
+/* A frame lies at rx->data + at; iovec has no place for what is const. */
+static bool stream_deliver(struct stream *s, void *frame, size_t len)
 {
-    const struct iovec iov = {frame, len};
+    const struct iovec iov = {.iov_base = frame, .iov_len = len};
     const struct ax_netlink_frame out = {
         .hdr.flags =
             s->link.gives & AX_NETLINK_CSUM ? VIRTIO_NET_HDR_F_DATA_VALID : 0,

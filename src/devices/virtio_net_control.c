@@ -91,8 +91,11 @@ static bool do_table(struct ax_net *net, const struct ax_virtq_chain *chain,
         .all_multicast = net->filter.all_multicast,
     };
 
-    if (!filter_add(&f, chain, &off) || !filter_add(&f, chain, &off))
-        return false;
+    /* Two lists, one behind the other: single addresses, groups (5.1.6.5.2). */
+    for (unsigned list = 0; list < 2; list++) {
+        if (!filter_add(&f, chain, &off))
+            return false;
+    }
     net->filter = f;
     return true;
 }

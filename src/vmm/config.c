@@ -98,7 +98,7 @@ void ax_config_read_keys(struct conf_load *load, const char *name,
         struct ax_pos at = {item->key_line, item->key_column};
         enum conf_key_id id = ax_config_find_key(name, item->key);
 
-        if (item == done)
+        if (done && done == item)
             continue;
         if (id == CONF_KEYS)
             ax_config_say_unknown_key(load, at, name, item->key);

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- addresses of cards ---- */
@@ -16,13 +17,13 @@
 static bool parse_mac(const char *text, uint8_t mac[6])
 {
     for (unsigned i = 0; i < 6; i++) {
-        unsigned val;
+        const char digits[] = {text[0], text[0] ? text[1] : '\0', '\0'};
 
         if (!isxdigit((unsigned char)text[0]) ||
             !isxdigit((unsigned char)text[1]) ||
-            text[2] != (i < 5 ? ':' : '\0') || sscanf(text, "%2x", &val) != 1)
+            text[2] != (i < 5 ? ':' : '\0'))
             return false;
-        mac[i] = (uint8_t)val;
+        mac[i] = (uint8_t)strtoul(digits, NULL, 16);
         text += 3;
     }
     return true;

@@ -30,7 +30,7 @@ void ax_config_check_socket(struct conf_load *load, enum conf_key_id id,
 {
     const size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
-    if (conf_has(load, id) && strlen(path) + suffix > most)
+    if (path && conf_has(load, id) && strlen(path) + suffix > most)
         ax_config_say(load, AX_SEVERITY_ERROR, load->given[id].val,
                       &(struct conf_hint){.help = "name a shorter directory"},
                       "'%s' is longer than a socket's name may be: %zu bytes, "
