@@ -6,7 +6,6 @@
  * conf: struct ax_vsock_conf. Streams alone are offered. The event queue is
  * never used: its one event is for guests that have moved to another host.
  */
-#include "devices/loop.h"
 #include "devices/registry.h"
 #include "devices/vhost.h"
 #include "devices/virtio.h"
@@ -35,7 +34,7 @@ struct vsock {
     struct ax_virtio virtio;
     struct ax_vsock *table; /* NULL: the kernel's */
     struct ax_vhost *vhost;
-    struct ax_wake *more;
+    bool stuck; /* the guest has to take answers before it is listened to */
     struct ax_virtq_chain chains[AX_VSOCK_BATCH];
     struct ax_vsock_rx rx;
 };
@@ -65,8 +64,7 @@ static bool rx_add(struct vsock *s, const struct ax_virtq_chain *chain)
     return true;
 }
 
-/* False: there is no buffer. Where it is the first time, the driver is asked to
- * tell of the next. */
+/* False: there is no buffer. */
 static bool rx_collect(struct vsock *s, unsigned wanted)
 {
     struct ax_virtq *q = &s->virtio.queues[RX];
@@ -97,8 +95,8 @@ static void rx_give_back(struct vsock *s, unsigned filled)
         ax_virtq_unpop(q, &s->chains[i]);
 }
 
-/* Does the driver have buffers? If not, it tells us when it has. */
-static bool rx_refilled(struct ax_virtq *q)
+/* Has the driver added to it since? If not, it tells us when it does. */
+static bool queue_goes_on(struct ax_virtq *q)
 {
     ax_virtq_quiet(q, false);
     if (!ax_virtq_pending(q))
@@ -118,7 +116,7 @@ static bool rx_fill(struct vsock *s)
         budget--;
         if (rx_collect(s, wanted))
             rx_give_back(s, ax_vsock_fill(s->table, &s->rx));
-        else if (s->virtio.failed || !rx_refilled(q))
+        else if (s->virtio.failed || !queue_goes_on(q))
             break;
     }
     ax_virtio_done(&s->virtio, q);
@@ -140,71 +138,47 @@ static bool tx_packet(struct vsock *s, const struct ax_virtq_chain *chain)
     return ax_vsock_receive(s->table, &hdr, iov, count);
 }
 
-/* False: there is, or may be, more. *stuck: the guest has to take answers
- * first. */
-static bool tx_drain(struct vsock *s, bool *stuck)
+/* False: there is more. */
+static bool tx_drain(struct vsock *s)
 {
     struct ax_virtq *q = &s->virtio.queues[TX];
     struct ax_virtq_chain *chain = &s->chains[0];
     unsigned budget = BUDGET;
 
-    *stuck = false;
+    s->stuck = false;
     ax_virtq_quiet(q, true);
-    for (; budget && !*stuck; budget--) {
+    for (; budget && !s->stuck; budget--) {
         if (!ax_virtq_pop(q, chain)) {
-            if (!rx_refilled(q))
+            if (!queue_goes_on(q))
                 break;
         } else if (tx_packet(s, chain)) {
             ax_virtq_push(q, chain, 0);
         } else {
             ax_virtq_unpop(q, chain);
-            *stuck = true;
+            s->stuck = true;
         }
     }
     ax_virtio_done(&s->virtio, q);
-    return budget && !*stuck;
-}
-
-static void vsock_check(struct ax_virtio *v)
-{
-    for (unsigned i = RX; i <= TX; i++) {
-        if (v->queues[i].broken)
-            ax_virtio_fail(v, v->queues[i].why);
-    }
+    return budget;
 }
 
 /*
  * What the guest has sent, what it is to get. Where it has buffers for answers,
- * it goes on until nothing is left; where not, they are what wakes us.
+ * this goes on until nothing is left; where not, they are what wakes us.
  */
-static void vsock_turn(struct vsock *s)
-{
-    struct ax_virtio *v = &s->virtio;
-    bool stuck, all;
-
-    if (!v->running || v->failed)
-        return;
-    all = tx_drain(s, &stuck);
-    all = rx_fill(s) && (all || (stuck && ax_vsock_wants(s->table)));
-    vsock_check(v);
-    if (!all && !v->failed)
-        ax_loop_wake(s->more);
-}
-
 static void vsock_kick(struct ax_virtio *v, unsigned queue)
 {
-    if (queue != EVENT)
-        vsock_turn(to_vsock(v));
-}
+    struct vsock *s = to_vsock(v);
+    bool more = false;
 
-static void vsock_go_on(struct ax_device *dev)
-{
-    vsock_turn(ax_container_of(dev, struct vsock, virtio.dev));
-}
-
-static void vsock_more(void *ctx)
-{
-    ax_device_call(ctx, vsock_go_on);
+    if (queue == EVENT)
+        return;
+    if (queue == TX || s->stuck)
+        more = !tx_drain(s);
+    if (!rx_fill(s) || (s->stuck && !ax_vsock_wants(s->table)))
+        more = true;
+    if (more || v->queues[RX].broken) /* who kicks it looks at that */
+        ax_virtio_kick_soon(v, 1U << RX | 1U << TX);
 }
 
 /* The host's side has news. */
@@ -213,11 +187,7 @@ static void vsock_news(struct ax_device *dev)
     struct vsock *s = ax_container_of(dev, struct vsock, virtio.dev);
 
     ax_vsock_work(s->table);
-    if (!s->virtio.running || s->virtio.failed)
-        return;
-    if (!rx_fill(s))
-        ax_loop_wake(s->more);
-    vsock_check(&s->virtio);
+    ax_virtio_kick(&s->virtio, 1U << RX);
 }
 
 static void vsock_ready(void *ctx)
@@ -232,6 +202,7 @@ static int vsock_start(struct ax_virtio *v)
     struct vsock *s = to_vsock(v);
     int err;
 
+    s->stuck = false;
     if (!s->vhost) {
         ax_vsock_start(s->table);
         return 0;
@@ -274,9 +245,8 @@ static int vsock_open_table(struct vsock *s, const struct ax_vsock_conf *conf)
         .ready = vsock_ready,
         .ctx = dev,
     };
-    int err = ax_wake_create(dev->env.loop, vsock_more, dev, &s->more);
 
-    return err ? err : ax_vsock_create(&env, &s->table);
+    return ax_vsock_create(&env, &s->table);
 }
 
 static int vsock_say(struct vsock *s, int err, const char *cure)
@@ -364,11 +334,14 @@ static void vsock_fini(struct ax_device *dev)
 {
     struct vsock *s = ax_container_of(dev, struct vsock, virtio.dev);
 
+    if (s->table)
+        ax_virtio_kick(
+            &s->virtio,
+            1U << TX); /* a guest that went off at once after its last words */
     ax_vhost_destroy(s->vhost);
     s->vhost = NULL;
     ax_virtio_fini(&s->virtio);
     ax_vsock_destroy(s->table);
-    ax_wake_destroy(s->more);
 }
 
 const struct ax_device_ops ax_virtio_vsock = {

@@ -7,14 +7,18 @@
  */
 #include "devices/vsock_parts.h"
 
+#include "devices/clock.h"
 #include "devices/loop.h"
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { LAST_WORDS_NS = 1000000000, STALL_MS = 100 }; /* at the end */
 
 _Static_assert(sizeof(struct virtio_vsock_hdr) == AX_VSOCK_HEADER, "5.10.6");
 
@@ -32,14 +36,12 @@ static struct vsock_list *vsock_bucket(struct ax_vsock *table,
 struct vsock_conn *vsock_find(struct ax_vsock *table, uint32_t guest_port,
                               uint32_t host_port)
 {
-    struct vsock_conn *c;
+    struct vsock_conn *c =
+        LIST_FIRST(vsock_bucket(table, guest_port, host_port));
 
-    LIST_FOREACH(c, vsock_bucket(table, guest_port, host_port), in_list)
-    {
-        if (c->guest_port == guest_port && c->host_port == host_port)
-            return c;
-    }
-    return NULL;
+    while (c && (c->guest_port != guest_port || c->host_port != host_port))
+        c = LIST_NEXT(c, in_list);
+    return c;
 }
 
 void vsock_conn_name(struct vsock_conn *c, uint32_t guest_port,
@@ -290,7 +292,7 @@ void ax_vsock_reset(struct ax_vsock *table)
 static void vsock_init(struct ax_vsock *table, const struct ax_vsock_env *env)
 {
     table->env = *env;
-    strcpy(table->path, env->path);
+    memcpy(table->path, env->path, strlen(env->path)); /* see the caller */
     table->env.path = table->path;
     table->listener = -1;
     TAILQ_INIT(&table->queue);
@@ -332,14 +334,33 @@ int ax_vsock_create(const struct ax_vsock_env *env, struct ax_vsock **out)
     return 0;
 }
 
+/*
+ * Last words: to a host program that reads them, but for no longer than until,
+ * and only while it does.
+ */
+static void conn_drain(struct vsock_conn *c, uint64_t until_ns)
+{
+    while (c->buf_used && ax_clock_now_ns() < until_ns) {
+        struct pollfd ready = {.fd = c->fd, .events = POLLOUT};
+
+        if (poll(&ready, 1, STALL_MS) <= 0)
+            break;
+        vsock_conn_flush(c);
+    }
+    conn_close(c);
+}
+
 void ax_vsock_destroy(struct ax_vsock *table)
 {
+    uint64_t until_ns;
+
     if (!table)
         return;
+    until_ns = ax_clock_now_ns() + LAST_WORDS_NS;
     table->running = false;
     vsock_host_close(table);
     for (unsigned i = 0; i < AX_VSOCK_CONNECTIONS; i++)
-        conn_close(&table->conns[i]);
+        conn_drain(&table->conns[i], until_ns);
     ax_wake_destroy(table->wake);
     free(table);
 }

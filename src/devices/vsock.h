@@ -52,7 +52,10 @@ struct ax_vsock_env {
  */
 int ax_vsock_create(const struct ax_vsock_env *env, struct ax_vsock **out);
 
-/* Accepts NULL. Removes the socket. While the loop does not run. */
+/*
+ * Accepts NULL. Removes the socket. While the loop does not run. Waits a
+ * second at most for host programs that are still taking bytes.
+ */
 void ax_vsock_destroy(struct ax_vsock *table);
 
 /* The guest's driver is there. Any thread. */

@@ -232,6 +232,7 @@ int vsock_host_open(struct ax_vsock *table)
 void vsock_host_close(struct ax_vsock *table)
 {
     ax_watch_destroy(table->watch);
+    table->watch = NULL;
     ax_timer_destroy(table->timer);
     ax_unix_unlisten(table->listener, table->path);
 }

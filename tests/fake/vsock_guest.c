@@ -6,6 +6,7 @@
 
 #include <endian.h>
 #include <err.h>
+#include <linux/virtio_ring.h>
 #include <string.h>
 
 enum { RX, TX, HEADER = AX_VSOCK_HEADER };
@@ -16,8 +17,28 @@ static void need(bool good, const char *what)
         errx(1, "vsock_guest: %s", what);
 }
 
-void vsock_guest_init(struct vsock_guest *g, const char *path,
-                      uint64_t features, unsigned rx_count, unsigned rx_size)
+/* Tells the device, unless it has said that it looks by itself. */
+static void notify(struct vsock_guest *g, unsigned queue)
+{
+    const struct ax_virtq_layout *layout = &g->d.queues[queue].layout;
+    const uint16_t *flags =
+        ax_driver_at(&g->d, layout->device + (layout->packed ? 2 : 0), 2);
+    const uint16_t quiet = layout->packed ? VRING_PACKED_EVENT_FLAG_DISABLE
+                                          : VRING_USED_F_NO_NOTIFY;
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(flags, __ATOMIC_RELAXED) != quiet)
+        ax_driver_notify(&g->d, queue);
+}
+
+static void use_loop(struct ax_device_env *env, void *ctx)
+{
+    if (ctx)
+        env->loop = ctx;
+}
+
+static void create(struct vsock_guest *g, struct ax_loop *loop,
+                   const char *path, unsigned rx_size)
 {
     char copy[512];
     const struct ax_vsock_conf conf = {.cid = VSOCK_GUEST_CID, .uds = copy};
@@ -25,10 +46,23 @@ void vsock_guest_init(struct vsock_guest *g, const char *path,
     strncpy(copy, path, sizeof(copy) - 1);
     copy[sizeof(copy) - 1] = '\0';
     memset(g, 0, sizeof(*g));
-    need(!ax_driver_init(&g->d, &ax_virtio_vsock, &conf, NULL, NULL),
+    need(!ax_driver_init(&g->d, &ax_virtio_vsock, &conf, use_loop, loop),
          "the device");
     g->rx_size = rx_size;
+}
+
+void vsock_guest_init(struct vsock_guest *g, const char *path,
+                      uint64_t features, unsigned rx_count, unsigned rx_size)
+{
+    create(g, NULL, path, rx_size);
     vsock_guest_start(g, features, rx_count);
+}
+
+void vsock_guest_init_on(struct vsock_guest *g, struct ax_loop *loop,
+                         const char *path, unsigned rx_count, unsigned rx_size)
+{
+    create(g, loop, path, rx_size);
+    vsock_guest_start(g, 0, rx_count);
 }
 
 void vsock_guest_fini(struct vsock_guest *g)
@@ -124,7 +158,7 @@ bool vsock_guest_try_send(struct vsock_guest *g, const struct vsock_packet *p,
     if (id < 0)
         return false;
     g->tx_used[id] = g->tx[--g->tx_count];
-    ax_driver_notify(&g->d, TX);
+    notify(g, TX);
     return true;
 }
 
@@ -194,7 +228,7 @@ bool vsock_guest_take(struct vsock_guest *g, struct vsock_packet *p)
     id = ax_driver_add(&g->d, RX, &buf, 1);
     need(id >= 0, "room for the buffer");
     g->rx[id] = buf.gpa;
-    ax_driver_notify(&g->d, RX);
+    notify(g, RX);
     return true;
 }
 

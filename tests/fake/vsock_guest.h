@@ -42,6 +42,11 @@ struct vsock_packet {
 void vsock_guest_init(struct vsock_guest *g, const char *path,
                       uint64_t features, unsigned rx_count, unsigned rx_size);
 
+/* The same for a device that works on this loop, which another thread runs
+ * after that. */
+void vsock_guest_init_on(struct vsock_guest *g, struct ax_loop *loop,
+                         const char *path, unsigned rx_count, unsigned rx_size);
+
 /* Starts the driver anew, as after a reset. */
 void vsock_guest_start(struct vsock_guest *g, uint64_t features,
                        unsigned rx_count);

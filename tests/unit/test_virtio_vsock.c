@@ -506,6 +506,7 @@ Test(virtio_vsock_start, echoes_through_buffers_of_odd_sizes)
     vsock_guest_init(&guest, path, 1ULL << VIRTIO_F_RING_PACKED, 3, 45);
     echo(5000);
     vsock_guest_fini(&guest);
+    remove_dir();
     make_dir();
     vsock_guest_init(&guest, path, 0, 5, 100001);
     echo(10 << 20);

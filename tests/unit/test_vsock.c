@@ -7,6 +7,9 @@
 #include "vsock_fixture.h"
 
 #include <linux/virtio_ring.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 TestSuite(vsock, .init = set_up, .fini = tear_down, .timeout = 100);
@@ -535,4 +538,70 @@ Test(vsock_start, a_guest_that_does_not_answer_is_given_up)
     cr_assert_eq(a.resets, 1);
     ax_vsock_destroy(a.table);
     ax_loop_destroy(a.loop);
+}
+
+/* ---- the end of the VM ---- */
+
+struct reader {
+    int fd;
+    atomic_ulong got;
+};
+
+static void *reader_main(void *arg)
+{
+    static uint8_t sink[100]; /* slowly */
+    struct reader *r = arg;
+    ssize_t n;
+
+    fcntl(r->fd, F_SETFL, 0);
+    while ((n = recv(r->fd, sink, sizeof(sink), 0)) > 0)
+        atomic_fetch_add(&r->got, (unsigned long)n);
+    return NULL;
+}
+
+Test(vsock_start, last_words_are_heard)
+{
+    struct reader r = {0};
+    pthread_t thread;
+    uint32_t sent;
+    int listener;
+
+    vsock_guest_init(&guest, path, 0, RX_BUFFERS, RX_SIZE);
+    listener = host_listen(HOST_PORT);
+    r.fd = open_to_host(listener, HOST_PORT);
+    sent = fill_up();
+    cr_assert_eq(pthread_create(&thread, NULL, reader_main, &r), 0);
+    while (!atomic_load(&r.got))
+        sched_yield();
+    vsock_guest_fini(&guest);
+    pthread_join(thread, NULL);
+    cr_assert_eq(atomic_load(&r.got), sent);
+}
+
+Test(vsock_start, what_is_in_the_ring_at_the_end_is_sent)
+{
+    int listener, fd;
+    char got[6] = "";
+
+    vsock_guest_init(&guest, path, 0, RX_BUFFERS, RX_SIZE);
+    listener = host_listen(HOST_PORT);
+    fd = open_to_host(listener, HOST_PORT);
+    guest_sends(GUEST_PORT, HOST_PORT, "last", 4);
+    vsock_guest_fini(&guest);
+    cr_assert_eq(recv(fd, got, sizeof(got), 0), 4);
+    cr_assert_str_eq(got, "last");
+    cr_assert_eq(recv(fd, got, sizeof(got), 0), 0);
+}
+
+/* Nobody waits for one that does not read. */
+Test(vsock_start, who_does_not_listen_misses_them)
+{
+    int listener;
+
+    vsock_guest_init(&guest, path, 0, RX_BUFFERS, RX_SIZE);
+    listener = host_listen(HOST_PORT);
+    open_to_host(listener, HOST_PORT);
+    fill_up();
+    vsock_guest_fini(&guest);
+    close(listener);
 }
