@@ -63,7 +63,9 @@ static int read_all(int fd, char **bytes, size_t *size)
     char *all = malloc(room), *grown;
     ssize_t n = 1;
 
-    while (all && n > 0 && used < MODULE_MAX) {
+    if (!all)
+        return -ENOMEM;
+    while (n > 0 && used < MODULE_MAX) {
         if (used == room) {
             grown = realloc(all, room *= 2);
             if (!grown)
@@ -75,7 +77,7 @@ static int read_all(int fd, char **bytes, size_t *size)
     }
     *bytes = all;
     *size = used;
-    return all && !n ? 0 : -EIO;
+    return n ? -EIO : 0;
 }
 
 static int spawn(const char *program, const char *path, int out, pid_t *pid)

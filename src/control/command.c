@@ -102,7 +102,10 @@ static void print_net(const json_t *result, const json_t *options, FILE *to)
 
     if (!json_array_size(cards))
         fputs("No network cards.\n", to);
-    json_array_foreach(cards, at, card) print_card(card, to);
+    for (at = 0; at < json_array_size(cards); at++) {
+        card = json_array_get(cards, at);
+        print_card(card, to);
+    }
 }
 
 /* As gdb wants it. */
