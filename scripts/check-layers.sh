@@ -112,7 +112,7 @@ toml++/*: conf/toml.cc
 ini.h: conf/hostconf.c
 ev.h: devices/loop.c
 liburing.h: devices/disk_ring.c
-libnbd.h: devices/disk_qcow2.c
+linux/nbd.h: devices/disk_nbd.c
 devices/disk_parts.h: devices/disk.c devices/disk_*.c
 linux/kvm.h: backend/kvm/* arch/*/kvm*.[ch]
 asm/kvm.h: backend/kvm/* arch/*/kvm*.[ch]

@@ -20,7 +20,7 @@ packages() {
         ;;
     test)
         echo libcriterion-dev clang clang-format clang-tidy cppcheck \
-            shellcheck mandoc acpica-tools gdb python3
+            shellcheck mandoc acpica-tools gdb python3 qemu-utils
         ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     package) echo dpkg-dev file ;;

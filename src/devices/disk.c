@@ -44,7 +44,7 @@ void ax_disk_close(struct ax_disk *disk)
     if (!disk)
         return;
     ax_disk_ring_destroy(disk->ring);
-    ax_disk_nbd_destroy(disk);
+    ax_disk_qcow2_close(disk);
     ax_disk_overlay_destroy(disk);
     if (disk->fd >= 0)
         close(disk->fd);
@@ -62,8 +62,16 @@ struct ax_disk_traits ax_disk_traits(const struct ax_disk *disk)
     };
 }
 
+/* Do requests go there and nowhere else? */
+static bool disk_in_nbd(const struct ax_disk *disk)
+{
+    return disk->nbd && !disk->overlay;
+}
+
 int ax_disk_fd(const struct ax_disk *disk)
 {
+    if (disk_in_nbd(disk))
+        return ax_disk_nbd_fd(disk->nbd);
     return disk->ring ? ax_disk_ring_fd(disk->ring) : -1;
 }
 
@@ -143,8 +151,6 @@ static int disk_now(struct ax_disk *disk, struct ax_disk_io *io)
 {
     int err;
 
-    if (disk->nbd && !disk->overlay)
-        return ax_disk_nbd_run(disk, io);
     switch (io->op) {
     case AX_DISK_FLUSH:
         return disk_flush_now(disk);
@@ -188,6 +194,10 @@ static bool disk_start_in_ring(struct ax_disk *disk, struct ax_disk_io *io,
 {
     int mode;
 
+    if (disk_in_nbd(disk)) {
+        ax_disk_nbd_start(disk->nbd, io);
+        return true;
+    }
     if (!disk->ring)
         return false;
     switch (io->op) {
@@ -303,6 +313,12 @@ static struct ax_disk_io *disk_reap(struct ax_disk *disk, bool wait)
 
     if (io) {
         disk->finished = io->next;
+        return io;
+    }
+    if (disk_in_nbd(disk)) {
+        io = ax_disk_nbd_take(disk->nbd, wait);
+        if (io)
+            disk_end(disk, io, io->result);
         return io;
     }
     io = disk->ring ? ax_disk_ring_take(disk->ring, wait, &res) : NULL;

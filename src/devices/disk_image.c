@@ -199,7 +199,8 @@ static void image_look(struct ax_disk *disk)
     if (block < DISK_SECTOR || block & (block - 1))
         block = PAGE;
     disk->physical_block = block;
-    disk->in_memory = !disk->block_device && !fstatfs(disk->fd, &fs) &&
+    disk->in_memory = !disk->block_device && !disk->qcow2 &&
+                      !fstatfs(disk->fd, &fs) &&
                       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
@@ -223,5 +224,5 @@ int ax_disk_image_open(struct ax_disk *disk)
     if (err)
         return err;
     image_look(disk);
-    return disk->qcow2 ? ax_disk_nbd_create(disk) : image_measure(disk);
+    return disk->qcow2 ? ax_disk_qcow2_open(disk) : image_measure(disk);
 }

@@ -148,22 +148,6 @@ void ax_disk_overlay_done(struct ax_disk *disk, const struct ax_disk_io *io)
 
 /* ---- reading both ---- */
 
-/* The first bytes of io's memory into iov; io moves on. */
-static unsigned overlay_slice(struct ax_disk_io *io, uint64_t bytes,
-                              struct iovec *iov)
-{
-    unsigned count = 0;
-
-    while (bytes) {
-        const size_t n = bytes < io->iov->iov_len ? bytes : io->iov->iov_len;
-
-        iov[count++] = (struct iovec){io->iov->iov_base, n};
-        ax_disk_io_advance(io, n);
-        bytes -= n;
-    }
-    return count;
-}
-
 int ax_disk_overlay_read(struct ax_disk *disk, struct ax_disk_io *io)
 {
     const struct disk_overlay *o = disk->overlay;
@@ -183,8 +167,9 @@ int ax_disk_overlay_read(struct ax_disk *disk, struct ax_disk_io *io)
             .iov = iov,
         };
 
-        part.count = overlay_slice(io, part.bytes, iov);
-        err = !upper && disk->nbd ? ax_disk_nbd_run(disk, &part)
+        part.count = ax_disk_io_slice(io, part.bytes, iov);
+        ax_disk_io_advance(io, part.bytes);
+        err = !upper && disk->nbd ? ax_disk_nbd_run(disk->nbd, &part)
                                   : ax_disk_raw_rw(&part);
     }
     free(iov);

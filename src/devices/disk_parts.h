@@ -7,6 +7,7 @@
  *   disk_ring.c     requests in flight, by io_uring
  *   disk_overlay.c  writes beside an image that stays as it is
  *   disk_qcow2.c    qcow2, by a qemu-nbd of its own
+ *   disk_nbd.c      requests in flight there
  *
  * Private to them.
  */
@@ -19,6 +20,7 @@
 struct disk_nbd;
 struct disk_overlay;
 struct disk_ring;
+struct disk_server;
 
 enum { DISK_SECTOR = 512, DISK_ALIGN_MAX = 4096 };
 
@@ -44,6 +46,7 @@ struct ax_disk {
     struct disk_ring *ring;           /* NULL: every request is waited for */
     struct disk_overlay *overlay;     /* NULL: none */
     struct disk_nbd *nbd;             /* NULL: fd has the data itself */
+    struct disk_server *server;       /* ... of nbd */
 };
 
 /* ---- disk_image.c ---- */
@@ -68,6 +71,10 @@ void ax_disk_raw_forget_mode(struct ax_disk *disk, int mode);
 
 /* Takes what a call has done off the front of io->iov. */
 void ax_disk_io_advance(struct ax_disk_io *io, size_t done);
+
+/* The front of io->iov, of bytes; out has room for all. Returns the count. */
+unsigned ax_disk_io_slice(const struct ax_disk_io *io, uint64_t bytes,
+                          struct iovec *out);
 
 /* Whatever the page cache has of a read, at once. True: all of it. */
 bool ax_disk_raw_cached(struct ax_disk *disk, struct ax_disk_io *io);
@@ -124,9 +131,27 @@ int ax_disk_overlay_fd(const struct ax_disk *disk); /* the upper one */
 
 /* ---- disk_qcow2.c ---- */
 
-/* Is it one that may be opened? Sets size. 0 or -errno, logged. */
-int ax_disk_nbd_create(struct ax_disk *disk);
-void ax_disk_nbd_destroy(struct ax_disk *disk);
-int ax_disk_nbd_run(struct ax_disk *disk, struct ax_disk_io *io);
+/* Is it one that may be opened? Has it served, and sets size. 0 or -errno,
+ * logged. */
+int ax_disk_qcow2_open(struct ax_disk *disk);
+void ax_disk_qcow2_close(struct ax_disk *disk);
+
+/* ---- disk_nbd.c ---- */
+
+/* On a connected socket, which it takes over. 0 or -errno. */
+int ax_disk_nbd_create(int sock, struct disk_nbd **out);
+void ax_disk_nbd_destroy(struct disk_nbd *nbd); /* accepts NULL */
+uint64_t ax_disk_nbd_size(const struct disk_nbd *nbd);
+int ax_disk_nbd_fd(const struct disk_nbd *nbd);
+
+/* It is in flight, or has ended: it comes from take. */
+void ax_disk_nbd_start(struct disk_nbd *nbd, struct ax_disk_io *io);
+
+/* One that has ended, with its result; NULL: none, or with wait: none is in
+ * flight. */
+struct ax_disk_io *ax_disk_nbd_take(struct disk_nbd *nbd, bool wait);
+
+/* Starts io and waits for it; nothing else is in flight. 0 or -errno. */
+int ax_disk_nbd_run(struct disk_nbd *nbd, struct ax_disk_io *io);
 
 #endif

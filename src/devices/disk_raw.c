@@ -29,6 +29,20 @@ void ax_disk_io_advance(struct ax_disk_io *io, size_t done)
     }
 }
 
+unsigned ax_disk_io_slice(const struct ax_disk_io *io, uint64_t bytes,
+                          struct iovec *out)
+{
+    unsigned count = 0;
+
+    for (; bytes; count++) {
+        out[count] = io->iov[count];
+        if (out[count].iov_len > bytes)
+            out[count].iov_len = bytes;
+        bytes -= out[count].iov_len;
+    }
+    return count;
+}
+
 static ssize_t raw_once(const struct ax_disk_io *io, int flags)
 {
     const off_t off = (off_t)(io->off + io->done);
