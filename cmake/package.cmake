@@ -20,6 +20,8 @@ set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # Loaded when a crash report disassembles, and missed by nobody else.
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS libcapstone4)
+# qemu-nbd, for qcow2 images.
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS qemu-utils)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     ${CMAKE_SOURCE_DIR}/packaging/postinst
     ${CMAKE_SOURCE_DIR}/packaging/postrm)
