@@ -2,7 +2,7 @@
 # axvm.bash - completion for axvm; bash-completion loads it by its name.
 
 _axvm_commands='list show create start suspend resume stop restart reset delete
-    console stats wait events nmi gdb dump disk net quit help shell'
+    console stats wait events nmi gdb dump balloon disk net quit help shell'
 
 _axvm_offer()
 {
@@ -25,7 +25,7 @@ _axvm_options()
         delete) _axvm_offer '--force' ;;
         stats) _axvm_offer '--watch --json' ;;
         wait) _axvm_offer '--state --timeout' ;;
-        events) _axvm_offer '--json' ;;
+        events | balloon) _axvm_offer '--json' ;;
         gdb) _axvm_offer '--listen --off --exec' ;;
         disk) _axvm_offer '--force' ;;
         net) _axvm_offer '--json' ;;
@@ -78,8 +78,14 @@ _axvm()
         help) _axvm_offer "$_axvm_commands" ;;
         create) _filedir toml ;;
         start | suspend | resume | stop | restart | reset) _axvm_vms ;;
-        show | delete | console | stats | wait | nmi)
+        show | delete | balloon | stats | wait | nmi)
             ((args)) || _axvm_vms
+            ;;
+        console)
+            case $args in
+                0) _axvm_vms ;;
+                1) _axvm_offer 'serial hvc0 hvc1' ;;
+            esac
             ;;
         disk)
             case $args in

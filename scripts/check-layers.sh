@@ -60,7 +60,7 @@ vmm/crash.[ch]
 vmm/demo.h
 vmm/vm.h
 vmm/vm_debug.h
-vmm/vm_parts.h vmm/vm.c vmm/vm_ops.c vmm/vm_build.c vmm/vm_debug.c
+vmm/vm_parts.h vmm/vm.c vmm/vm_ops.c vmm/vm_build.c vmm/vm_consoles.c vmm/vm_debug.c
 vmm/json.[ch]
 vmm/stats.[ch]
 vmm/sparse.[ch]
@@ -96,7 +96,7 @@ arch/x86_64/kvm_arch.h: arch/x86_64/kvm*.[ch]
 backend/native/native.h: backend/native/* arch/*/native.c
 vmm/config_impl.h: vmm/config.c vmm/config_*.c
 vmm/image_parts.h: vmm/image.c vmm/image_*.c
-vmm/vm_parts.h: vmm/vm.c vmm/vm_ops.c vmm/vm_build.c vmm/vm_debug.c
+vmm/vm_parts.h: vmm/vm.c vmm/vm_ops.c vmm/vm_build.c vmm/vm_consoles.c vmm/vm_debug.c
 vmm/vm_debug.h: vmm/vm_parts.h vmm/vm_debug.c debug/target_parts.h
 debug/breakpoints.h: debug/breakpoints.c debug/target_parts.h
 debug/target_parts.h: debug/target.c debug/target_*.c

@@ -136,8 +136,21 @@ static void run_hold_consoles(struct run *run, bool held)
     struct ax_vm *vm;
 
     ax_conmux_hold(run->mux, held);
-    for (unsigned i = 0; (vm = ax_fleet_at(run->fleet, i)); i++)
-        ax_console_hold(ax_vm_console(vm), held);
+    for (unsigned i = 0; (vm = ax_fleet_at(run->fleet, i)); i++) {
+        for (unsigned j = 0; ax_vm_console(vm, j); j++)
+            ax_console_hold(ax_vm_console(vm, j), held);
+    }
+}
+
+/* One that shows a guest has a new size. */
+static void run_look_at_terminal(struct run *run)
+{
+    struct ax_vm *vm;
+
+    for (unsigned i = 0; (vm = ax_fleet_at(run->fleet, i)); i++) {
+        for (unsigned j = 0; ax_vm_console(vm, j); j++)
+            ax_console_look_at_terminal(ax_vm_console(vm, j));
+    }
 }
 
 static void run_shell_ended(void *ctx)
@@ -267,6 +280,8 @@ static void run_signal(void *ctx, unsigned events)
         return;
     if (info.ssi_signo == SIGCONT)
         run->terminal->resume();
+    else if (info.ssi_signo == SIGWINCH)
+        run_look_at_terminal(run);
     else if (info.ssi_signo != SIGHUP)
         run_ask(run, strsignal((int)info.ssi_signo));
     else if (run->on_terminal && run->terminal->taken() &&
@@ -498,7 +513,7 @@ static int run_open_pidfile(struct run *run)
 
 static int run_watch(struct run *run)
 {
-    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGCONT};
+    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGCONT, SIGWINCH};
     sigset_t set;
     int err;
 

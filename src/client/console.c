@@ -6,20 +6,26 @@
  */
 #include "client/console.h"
 
+#include "client/processes.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CTRL_A = 1, PIECE = 4096 };
+enum { CTRL_A = 1, PIECE = 4096, PATIENCE_MS = 1000 };
 
 struct console {
     const struct client *client;
     int socket, input;
-    int ends, resumed; /* signalfds: those that end us, and SIGCONT */
+    const char *vm, *port;
+    pid_t pid;
+    struct connection *side; /* for requests meanwhile; NULL: not needed yet */
+    int ends, news; /* signalfds: those that end us, SIGCONT and SIGWINCH */
     bool terminal, escaped;
     bool done;      /* detached, or nobody reads any more */
     bool closed;    /* by the server: print what has come */
@@ -30,7 +36,7 @@ struct console {
     size_t out_size;
 };
 
-enum { SOCKET, INPUT, OUTPUT, ENDS, RESUMED, FDS };
+enum { SOCKET, INPUT, OUTPUT, ENDS, NEWS, FDS };
 
 static void console_key(struct console *console, char key)
 {
@@ -130,19 +136,65 @@ static void console_write_output(struct console *console)
     }
 }
 
-static void console_resume(struct console *console)
+void console_add_size(const struct client *client, json_t *request)
+{
+    struct winsize size;
+
+    if (client->input < 0 || ioctl(client->input, TIOCGWINSZ, &size) ||
+        !size.ws_col || !size.ws_row)
+        return;
+    json_object_set_new(request, "cols", json_integer(size.ws_col));
+    json_object_set_new(request, "rows", json_integer(size.ws_row));
+}
+
+static json_t *console_size_request(const struct console *console)
+{
+    json_t *request =
+        json_pack("{s:s, s:s, s:s*, s:b}", "command", "console", "vm",
+                  console->vm, "port", console->port, "attach", false);
+
+    if (request)
+        console_add_size(console->client, request);
+    return request;
+}
+
+/* Whatever goes wrong, the console goes on with the size that it had. */
+static void console_tell_size(struct console *console)
+{
+    /* The same process, without a word. */
+    const struct client quiet = {
+        .pid = console->pid, .signals = console->client->signals, .input = -1};
+    json_t *request = console_size_request(console), *answer = NULL;
+
+    if (!request)
+        return;
+    if ((console->side ||
+         !processes_connect(&quiet, "console", console->vm, &console->side)) &&
+        connection_ask(console->side, request, PATIENCE_MS, &answer)) {
+        connection_close(console->side);
+        console->side = NULL;
+    }
+    json_decref(answer);
+    json_decref(request);
+}
+
+static void console_hear(struct console *console)
 {
     struct signalfd_siginfo info;
 
-    if (read(console->resumed, &info, sizeof(info)) == sizeof(info) &&
-        console->terminal)
+    if (read(console->news, &info, sizeof(info)) != sizeof(info) ||
+        !console->terminal)
+        return;
+    if (info.ssi_signo == SIGWINCH)
+        console_tell_size(console);
+    else
         client_terminal_raw(); /* a shell has changed it meanwhile */
 }
 
 static void console_serve(struct console *console, const struct pollfd *fds)
 {
-    if (fds[RESUMED].revents)
-        console_resume(console);
+    if (fds[NEWS].revents)
+        console_hear(console);
     if (fds[SOCKET].revents & POLLOUT && console->up_size)
         console_write_socket(console);
     if (fds[SOCKET].revents & ~POLLOUT && !console->out_size)
@@ -169,7 +221,7 @@ static int console_pump(struct console *console)
                        .events = POLLIN},
             [OUTPUT] = {.fd = STDOUT_FILENO, .events = in ? 0 : POLLOUT},
             [ENDS] = {.fd = console->ends, .events = POLLIN},
-            [RESUMED] = {.fd = console->resumed, .events = POLLIN},
+            [NEWS] = {.fd = console->news, .events = POLLIN},
         };
 
         if (poll(fds, FDS, -1) < 0) {
@@ -187,19 +239,20 @@ static int console_pump(struct console *console)
 /* While the console is attached these signals wait for us; 0 or -errno. */
 static int console_take_signals(struct console *console, sigset_t *before)
 {
-    sigset_t ends, cont;
+    sigset_t ends, news;
     int err;
 
-    sigemptyset(&cont);
-    sigaddset(&cont, SIGCONT);
+    sigemptyset(&news);
+    sigaddset(&news, SIGCONT);
+    sigaddset(&news, SIGWINCH);
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGHUP);
-    sigprocmask(SIG_BLOCK, &cont, before);
+    sigprocmask(SIG_BLOCK, &news, before);
     sigprocmask(SIG_BLOCK, &ends, NULL);
-    console->resumed = signalfd(-1, &cont, SFD_CLOEXEC);
-    err = console->resumed < 0 ? -errno : 0;
+    console->news = signalfd(-1, &news, SFD_CLOEXEC);
+    err = console->news < 0 ? -errno : 0;
     console->ends = signalfd(-1, &ends, SFD_CLOEXEC);
     return console->ends < 0 ? -errno : err;
 }
@@ -208,18 +261,21 @@ static int console_take_signals(struct console *console, sigset_t *before)
 static void console_release_signals(struct console *console,
                                     const sigset_t *before)
 {
-    if (console->resumed >= 0)
-        close(console->resumed);
+    if (console->news >= 0)
+        close(console->news);
     if (console->ends >= 0)
         close(console->ends);
     sigprocmask(SIG_SETMASK, before, NULL);
 }
 
 int console_run(const struct client *client, struct connection *connection,
-                const char *vm)
+                const char *vm, const char *port)
 {
     struct console console = {
         .client = client,
+        .vm = vm,
+        .port = port,
+        .pid = connection_pid(connection),
         .socket = connection_fd(connection),
         .input = client->input,
     };
@@ -238,6 +294,7 @@ int console_run(const struct client *client, struct connection *connection,
         client_note(client, "console of %s: %s", vm,
                     console.closed ? "closed" : "detached");
     }
+    connection_close(console.side);
     console_release_signals(&console, &before);
     if (err == -EINTR)
         return STATUS_INTERRUPTED;

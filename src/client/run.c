@@ -255,13 +255,17 @@ static int run_connected(const struct run *run)
 
     if (watch)
         return run_watch(run, json_number_value(watch));
+    if (!strcmp(command, "console"))
+        console_add_size(run->client, run->request);
     status = ask(run, &answer, &result);
     if (status)
         return status;
     if (!strcmp(command, "events"))
         status = run_events(run);
     else if (!strcmp(command, "console"))
-        status = console_run(run->client, run->connection, run->vm);
+        status = console_run(
+            run->client, run->connection, run->vm,
+            json_string_value(json_object_get(run->request, "port")));
     else if (!strcmp(command, "gdb"))
         status = run_gdb(run, result);
     else

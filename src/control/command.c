@@ -108,6 +108,48 @@ static void print_net(const json_t *result, const json_t *options, FILE *to)
     }
 }
 
+/* Bytes, but for what is counted. */
+static void print_stat(const char *name, const json_t *val, FILE *to)
+{
+    static const char *const counts[] = {"major_faults", "minor_faults",
+                                         "huge_pages", "huge_pages_failed"};
+    bool counted = false;
+
+    for (size_t i = 0; i < AX_ARRAY_LEN(counts); i++)
+        counted |= !strcmp(name, counts[i]);
+    if (counted)
+        fprintf(to, "  %-18s %12" JSON_INTEGER_FORMAT "\n", name,
+                json_integer_value(val));
+    else
+        fprintf(to, "  %-18s %12.1f MiB\n", name,
+                json_number_value(val) / 1048576);
+}
+
+static double mebibytes(const json_t *result, const char *key)
+{
+    return json_number_value(json_object_get(result, key)) / 1048576;
+}
+
+static void print_balloon(const json_t *result, const json_t *options, FILE *to)
+{
+    const double target = mebibytes(result, "target");
+    const double actual = mebibytes(result, "actual");
+    json_t *val;
+    const char *name;
+
+    fprintf(to, "%s: %.1f MiB of %.1f MiB", member(result, "vm"), actual,
+            mebibytes(result, "memory"));
+    if (json_is_false(json_object_get(result, "driver")))
+        fputs(", and no driver to change that", to);
+    else if (target < actual || target > actual)
+        fprintf(to, ", shall have %.1f MiB", target);
+    fputc('\n', to);
+    json_object_foreach(json_object_get(result, "statistics"), name, val)
+    {
+        print_stat(name, val, to);
+    }
+}
+
 /* As gdb wants it. */
 static void print_gdb(const json_t *result, const json_t *options, FILE *to)
 {
@@ -398,6 +440,7 @@ static void print_show(const json_t *result, const json_t *options, FILE *to)
         print_rows("Memory regions", json_object_get(result, "memory_regions"),
                    to);
         print_rows("Devices", json_object_get(result, "devices"), to);
+        print_rows("Consoles", json_object_get(result, "consoles"), to);
         fputs("Configuration\n", to);
         print_config(result, to);
     }
@@ -510,9 +553,9 @@ static const struct ax_command commands[] = {
      {{"force", 'f', NULL, "Also one that runs", true}},
      print_state},
     {"console",
-     "console VM",
-     "Attach to the console; Ctrl-a d detaches",
-     AX_ARGS_VM,
+     "console VM [PORT]",
+     "Attach to a console: serial (default), hvc0, or a port by its name",
+     AX_ARGS_VM_PORT,
      {{0}},
      NULL},
     {"stats",
@@ -560,6 +603,12 @@ static const struct ax_command commands[] = {
      AX_ARGS_VM_FILE,
      {{0}},
      print_dumped},
+    {"balloon",
+     "balloon VM [SIZE] [--json]",
+     "Show how much memory a guest has, or say how much it shall have",
+     AX_ARGS_VM_SIZE,
+     {JSON_OPTION},
+     print_balloon},
     {"disk",
      "disk resize VM DISK [SIZE] [--force]",
      "Tell a guest that its disk has another size, or give it one",
@@ -835,6 +884,8 @@ static int check_args(const struct parse *parse)
         [AX_ARGS_FILES] = {1, UINT32_MAX, "name a file"},
         [AX_ARGS_VM_FILE] = {2, 2, "name a VM and a file"},
         [AX_ARGS_VM_EXEC] = {1, 2, "name a VM"},
+        [AX_ARGS_VM_PORT] = {1, 2, "name a VM"},
+        [AX_ARGS_VM_SIZE] = {1, 2, "name a VM"},
         [AX_ARGS_NET] = {1, 3, "name a VM"},
         [AX_ARGS_DISK] = {3, 4, "say resize, then name a VM and a disk"},
     };
@@ -913,26 +964,51 @@ static int requests_exec(const struct parse *parse, json_t *requests)
                        requests);
 }
 
+static int request_size(const struct parse *parse, const char *text)
+{
+    uint64_t size;
+
+    if (!ax_config_parse_size(text, &size) || !size || size > INT64_MAX)
+        return parse_fail(parse, "'%s' is not a size such as 20G", text);
+    if (json_object_set_new(parse->request, "size",
+                            json_integer((json_int_t)size)))
+        return parse_fail(parse, "%s", strerror(ENOMEM));
+    return 0;
+}
+
+static int requests_port(const struct parse *parse, json_t *requests)
+{
+    const char *port = parse->arg_count > 1 ? parse->args[1] : NULL;
+
+    if (port && json_object_set_new(parse->request, "port", json_string(port)))
+        return parse_fail(parse, "'%s' is not text in UTF-8", port);
+    return request_add(parse, parse->command->name, parse->args[0], NULL,
+                       requests);
+}
+
+static int requests_size(const struct parse *parse, json_t *requests)
+{
+    int err = parse->arg_count > 1 ? request_size(parse, parse->args[1]) : 0;
+
+    return err ? err
+               : request_add(parse, parse->command->name, parse->args[0], NULL,
+                             requests);
+}
+
 /* "resize", and what it is about: a disk by its number or serial. */
 static int requests_disk(const struct parse *parse, json_t *requests)
 {
     const char *what = parse->args[0], *disk = parse->args[2];
-    uint64_t size;
+    int err = 0;
 
     if (what && strcmp(what, "resize"))
         return parse_fail(parse, "'%s' is nothing to do with a disk", what);
     if (json_object_set_new(parse->request, "disk", json_string(disk)))
         return parse_fail(parse, "'%s' is not text in UTF-8", disk);
-    if (parse->arg_count > 3) {
-        if (!ax_config_parse_size(parse->args[3], &size) || !size ||
-            size > INT64_MAX)
-            return parse_fail(parse, "'%s' is not a size such as 20G",
-                              parse->args[3]);
-        if (json_object_set_new(parse->request, "size",
-                                json_integer((json_int_t)size)))
-            return parse_fail(parse, "%s", strerror(ENOMEM));
-    }
-    return request_add(parse, "disk", parse->args[1], NULL, requests);
+    if (parse->arg_count > 3)
+        err = request_size(parse, parse->args[3]);
+    return err ? err
+               : request_add(parse, "disk", parse->args[1], NULL, requests);
 }
 
 /* Digits of a number that fits; -1: it is not that. */
@@ -984,6 +1060,10 @@ static int requests_make(const struct parse *parse, json_t *requests)
                            requests);
     case AX_ARGS_VM_EXEC:
         return requests_exec(parse, requests);
+    case AX_ARGS_VM_PORT:
+        return requests_port(parse, requests);
+    case AX_ARGS_VM_SIZE:
+        return requests_size(parse, requests);
     case AX_ARGS_DISK:
         return requests_disk(parse, requests);
     case AX_ARGS_NET:

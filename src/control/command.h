@@ -21,6 +21,8 @@ enum ax_command_args {
     AX_ARGS_FILES,   /* one or more files: a request each */
     AX_ARGS_VM_FILE, /* a VM and a file */
     AX_ARGS_VM_EXEC, /* a VM, and with the option exec perhaps a file */
+    AX_ARGS_VM_PORT, /* a VM, perhaps one of its consoles */
+    AX_ARGS_VM_SIZE, /* a VM, perhaps a size */
     AX_ARGS_DISK,    /* what to do, a VM, one of its disks, perhaps a size */
     AX_ARGS_NET,     /* a VM, perhaps one of its cards, perhaps up or down */
 };

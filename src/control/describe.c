@@ -179,16 +179,40 @@ static json_t *describe_end(struct ax_vm *vm)
     return NULL;
 }
 
+/* By the names that "console" takes, with their host ends. */
+static json_t *describe_consoles(const struct ax_vm *vm)
+{
+    const struct ax_config *conf = ax_vm_config(vm);
+    json_t *all = json_array();
+    int err = all ? 0 : -1;
+
+    for (unsigned i = 0; !err && ax_vm_console(vm, i); i++) {
+        const char *mode = i ? conf->vconsoles[i - 1].conf.mode : conf->console;
+        char name[AX_VM_CONSOLE_NAME];
+
+        ax_vm_console_name(vm, i, name);
+        err = json_array_append_new(all, json_pack("{s:o, s:o}", "name",
+                                                   ax_json_text(name), "mode",
+                                                   ax_json_text(mode)));
+    }
+    if (!err)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
 json_t *ax_describe_all(struct ax_vm *vm)
 {
     const struct ax_config *conf = ax_vm_config(vm);
     json_t *all = ax_describe_summary(vm);
-    json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "vcpus", describe_vcpus(vm),
-        "memory_regions", describe_regions(ax_vm_memory(vm)), "devices",
-        describe_devices(vm), "what", ax_json_text(ax_vm_what(vm)), "starts",
-        number(ax_vm_starts(vm)), "end", describe_end(vm), "console",
-        ax_json_text(conf->console), "config", describe_config(conf));
+    json_t *more =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "vcpus",
+                  describe_vcpus(vm), "memory_regions",
+                  describe_regions(ax_vm_memory(vm)), "devices",
+                  describe_devices(vm), "what", ax_json_text(ax_vm_what(vm)),
+                  "starts", number(ax_vm_starts(vm)), "end", describe_end(vm),
+                  "console", ax_json_text(conf->console), "consoles",
+                  describe_consoles(vm), "config", describe_config(conf));
 
     if (!all || !more || json_object_update(all, more)) {
         json_decref(all);

@@ -259,20 +259,6 @@ static void do_gdb(const struct request *r)
         ax_execute_answer(r->asker, r->id, json_object());
 }
 
-static void do_console(const struct request *r)
-{
-    struct ax_asker *asker = r->asker;
-
-    if (!asker->attach) {
-        ax_execute_error(asker, r->id, AX_EXECUTE_UNSUPPORTED,
-                         "no console can be attached here");
-        return;
-    }
-    ax_execute_answer(asker, r->id, json_object());
-    ax_execute_forget(r->exec, asker);
-    asker->attach(asker->ctx, r->vm);
-}
-
 /* ---- create ---- */
 
 /* What the configuration's reader reports; bounded. */
@@ -391,6 +377,8 @@ enum {
     MAY_SIZE = 256,
     MAY_CARD = 512,
     MAY_UP = 1024,
+    MAY_PORT = 2048,
+    MAY_TERMINAL = 4096, /* cols, rows, attach */
 };
 
 static const struct command {
@@ -411,7 +399,8 @@ static const struct command {
     {"delete", HAS_VM | MAY_FORCE, ax_execute_delete},
     {"wait", HAS_VM | MAY_STATE | MAY_TIMEOUT, ax_execute_wait},
     {"events", 0, do_events},
-    {"console", HAS_VM, do_console},
+    {"console", HAS_VM | MAY_PORT | MAY_TERMINAL, ax_execute_console},
+    {"balloon", HAS_VM | MAY_SIZE, ax_execute_balloon},
     {"nmi", HAS_VM, do_nmi},
     {"gdb", HAS_VM | MAY_LISTEN | MAY_OFF, do_gdb},
     {"dump", HAS_VM | HAS_FILE, ax_execute_dump},
@@ -528,6 +517,38 @@ static const char *take_up(struct request *r, const json_t *val)
     return json_is_boolean(val) ? NULL : "true or false";
 }
 
+static const char *take_port(struct request *r, const json_t *val)
+{
+    r->port = json_string_value(val);
+    return r->port ? NULL : "a string: the name of a console";
+}
+
+static const char *take_attach(struct request *r, const json_t *val)
+{
+    r->aside = json_is_false(val);
+    return json_is_boolean(val) ? NULL : "true or false";
+}
+
+static const char *take_number16(const json_t *val, uint16_t *out)
+{
+    const json_int_t number = json_integer_value(val); /* 0: it is none */
+
+    if (number <= 0 || number > UINT16_MAX)
+        return "a number from 1 to 65535";
+    *out = (uint16_t)number;
+    return NULL;
+}
+
+static const char *take_cols(struct request *r, const json_t *val)
+{
+    return take_number16(val, &r->cols);
+}
+
+static const char *take_rows(struct request *r, const json_t *val)
+{
+    return take_number16(val, &r->rows);
+}
+
 static const char *take_nothing(struct request *r, const json_t *val)
 {
     return NULL;
@@ -551,6 +572,10 @@ static const struct member {
     {"size", MAY_SIZE, take_size},
     {"card", MAY_CARD, take_card},
     {"up", MAY_UP, take_up},
+    {"port", MAY_PORT, take_port},
+    {"attach", MAY_TERMINAL, take_attach},
+    {"cols", MAY_TERMINAL, take_cols},
+    {"rows", MAY_TERMINAL, take_rows},
 };
 
 static const struct member *member_find(const char *name, unsigned allowed)

@@ -10,6 +10,7 @@
 
 #include "base.h"
 
+struct ax_console;
 struct ax_control_env;
 struct ax_execute;
 struct ax_vm;
@@ -39,8 +40,9 @@ enum ax_execute_error {
 struct ax_asker {
     /* An answer, or an event; message is borrowed. */
     void (*answer)(void *ctx, const struct json_t *message);
-    /* The answer to "console" is given: bytes from now on. NULL: cannot. */
-    void (*attach)(void *ctx, struct ax_vm *vm);
+    /* The answer to "console" is given: bytes of this console, vm's, from now
+     * on. NULL: cannot. */
+    void (*attach)(void *ctx, struct ax_vm *vm, struct ax_console *console);
     void *ctx;
 
     unsigned waiting; /* ours, like all below */

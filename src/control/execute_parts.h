@@ -1,7 +1,7 @@
 /*
  * execute_parts.h - what execute.c (requests, commands that are done at once),
- * execute_wait.c (commands that wait), execute_dump.c, execute_disk.c and
- * execute_net.c share. Private to them.
+ * execute_wait.c (commands that wait) and the execute_*.c of single commands
+ * share. Private to them.
  */
 #ifndef AX_CONTROL_EXECUTE_PARTS_H
 #define AX_CONTROL_EXECUTE_PARTS_H
@@ -40,6 +40,9 @@ struct request {
     uint64_t size;    /* 0: not given */
     bool one_card, plugs, up;
     unsigned card;
+    const char *port;    /* a console's name; NULL: the serial line's */
+    uint16_t cols, rows; /* of the asker's terminal; 0: not given */
+    bool aside;          /* only the terminal is told, nobody attaches */
 };
 
 /* A command that waits for something to come true. */
@@ -102,6 +105,14 @@ void ax_execute_wait(const struct request *r);
 /* ---- execute_dump.c ---- */
 
 void ax_execute_dump(const struct request *r);
+
+/* ---- execute_console.c ---- */
+
+void ax_execute_console(const struct request *r);
+
+/* ---- execute_balloon.c ---- */
+
+void ax_execute_balloon(const struct request *r);
 
 /* ---- execute_disk.c ---- */
 

@@ -94,7 +94,9 @@ void ax_execute_heard(void *ctx, enum ax_fleet_event_kind kind,
                       struct ax_vm *vm)
 {
     struct ax_execute *exec = ctx;
-    json_t *event = exec->subscribers ? ax_describe_event(kind, vm) : NULL;
+    json_t *event = exec->subscribers && kind != AX_FLEET_ANSWER
+                        ? ax_describe_event(kind, vm)
+                        : NULL;
     struct pending *next;
 
     for (struct ax_asker *a = event ? exec->subscribers : NULL; a; a = a->next)

@@ -41,7 +41,8 @@ struct client {
     struct ax_asker asker;
     struct ax_watch *watch;
     int fd;             /* -1: closed, soon freed */
-    struct ax_vm *goes; /* to this VM's console, once all answers are sent */
+    struct ax_vm *goes; /* to a console of it, once all answers are sent */
+    struct ax_console *console; /* ... which is this one */
     char *out;
     size_t out_start, out_end, out_space;
     size_t used; /* of line */
@@ -201,27 +202,27 @@ static void client_answer(void *ctx, const json_t *message)
 /* Its console takes over what was read behind the request as well. */
 static void client_go(struct client *c)
 {
-    struct ax_console *console;
     const int fd = c->fd;
     int err;
 
     if (fd < 0 || !c->goes || c->out_end)
         return;
-    console = ax_vm_console(c->goes);
     client_let_go(c);
-    err = ax_console_attach(console, fd, (const uint8_t *)c->line, c->used);
+    err = ax_console_attach(c->console, fd, (const uint8_t *)c->line, c->used);
     if (err)
         ax_log(c->control->env.log, AX_LOG_WARN,
                "control: a client cannot have the console: %s", strerror(-err));
 }
 
-static void client_attach(void *ctx, struct ax_vm *vm)
+static void client_attach(void *ctx, struct ax_vm *vm,
+                          struct ax_console *console)
 {
     struct client *c = ctx;
 
     if (c->fd < 0)
         return;
     c->goes = vm;
+    c->console = console;
     client_watch(c);
 }
 

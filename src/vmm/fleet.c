@@ -122,6 +122,13 @@ static void member_ended(void *ctx, struct ax_vm *vm)
     fleet_tell(m->fleet, AX_FLEET_END, vm);
 }
 
+static void member_answered(void *ctx, struct ax_vm *vm)
+{
+    struct member *m = ctx;
+
+    fleet_tell(m->fleet, AX_FLEET_ANSWER, vm);
+}
+
 static void member_escape(void *ctx, struct ax_vm *vm, int key)
 {
     const struct member *m = ctx;
@@ -261,6 +268,7 @@ int ax_fleet_add(struct ax_fleet *fleet, struct ax_config *conf,
         .escape = member_escape,
         .changed = member_changed,
         .ended = member_ended,
+        .answered = member_answered,
         .ctx = m,
     };
     int err = m ? 0 : -ENOMEM;

@@ -16,6 +16,7 @@ enum ax_fleet_event_kind {
     AX_FLEET_STATE,   /* ax_vm_state(vm) is new */
     AX_FLEET_END,     /* a life has ended: ax_vm_end(vm); its states follow */
     AX_FLEET_DELETED, /* the last that is heard of it; vm is still valid */
+    AX_FLEET_ANSWER,  /* no event: a device that was asked has its answer */
 };
 
 /*

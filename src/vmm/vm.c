@@ -224,10 +224,8 @@ static void vm_finish(struct ax_vm *vm)
     vm_tell(vm);
 }
 
-static void vm_drained(void *ctx, bool all)
+static void vm_drained(struct ax_vm *vm, bool all)
 {
-    struct ax_vm *vm = ctx;
-
     vm->draining = false;
     if (!all)
         ax_log(vm->log, AX_LOG_WARN,
@@ -260,7 +258,15 @@ static void vm_news(void *ctx)
     ax_timer_destroy(vm->patience);
     vm->patience = NULL;
     vm->draining = true;
-    ax_console_drain(vm->console, DRAIN_MS, vm_drained, vm);
+    ax_vm_drain_consoles(vm, DRAIN_MS, vm_drained);
+}
+
+static void vm_answered(void *ctx)
+{
+    struct ax_vm *vm = ctx;
+
+    if (vm->env.answered)
+        vm->env.answered(vm->env.ctx, vm);
 }
 
 static void vm_deadline(void *ctx, uint64_t count)
@@ -314,6 +320,8 @@ int ax_vm_create(const struct ax_vm_env *env, struct ax_vm **out,
     if (!err)
         err = ax_wake_create(env->loop, vm_news, vm, &vm->news);
     if (!err)
+        err = ax_wake_create(env->loop, vm_answered, vm, &vm->answer);
+    if (!err)
         err = ax_vm_build(vm, blame);
     if (err) {
         ax_vm_destroy(vm);
@@ -334,7 +342,8 @@ void ax_vm_destroy(struct ax_vm *vm)
     ax_vm_unbuild(vm);
     ax_timer_destroy(vm->patience);
     ax_timer_destroy(vm->deadline);
-    ax_console_destroy(vm->console);
+    ax_vm_destroy_consoles(vm);
+    ax_wake_destroy(vm->answer);
     ax_wake_destroy(vm->news);
     free(vm->crash);
     ax_log_destroy(vm->log);
@@ -427,11 +436,6 @@ unsigned ax_vm_starts(const struct ax_vm *vm)
 const struct ax_memory *ax_vm_memory(const struct ax_vm *vm)
 {
     return &vm->mem;
-}
-
-struct ax_console *ax_vm_console(const struct ax_vm *vm)
-{
-    return vm->console;
 }
 
 unsigned ax_vm_device_count(const struct ax_vm *vm)

@@ -13,6 +13,7 @@
 #include "vmm/lifecycle.h"
 
 struct ax_arch;
+struct ax_balloon;
 struct ax_bus;
 struct ax_card;
 struct ax_console;
@@ -65,6 +66,8 @@ struct ax_vm_env {
     void (*changed)(void *ctx, struct ax_vm *vm);
     /* A life has ended, and ax_vm_end says how. */
     void (*ended)(void *ctx, struct ax_vm *vm);
+    /* What was asked of a device may be there: see ax_vm_balloon. Or NULL. */
+    void (*answered)(void *ctx, struct ax_vm *vm);
     void *ctx;
 };
 
@@ -160,6 +163,14 @@ bool ax_vm_card(const struct ax_vm *vm, unsigned index, struct ax_card *out);
 /* Its cable is plugged in or out. -EPERM, -ENOENT: it has no such card. */
 int ax_vm_plug(struct ax_vm *vm, unsigned index, bool in);
 
+/*
+ * The guest's memory as its balloon has it; -EOPNOTSUPP: it has none; -EPERM.
+ * ask: for new statistics, too: env.answered is called when out->answers is
+ * more, or will not be. aim: -ERANGE: above ax_balloon's most.
+ */
+int ax_vm_balloon(struct ax_vm *vm, bool ask, struct ax_balloon *out);
+int ax_vm_aim_balloon(struct ax_vm *vm, uint64_t bytes);
+
 enum ax_vm_state ax_vm_state(const struct ax_vm *vm);
 struct ax_vm_end ax_vm_end(struct ax_vm *vm);      /* of this life */
 struct ax_vm_end ax_vm_last_end(struct ax_vm *vm); /* ... or of the last one */
@@ -174,7 +185,16 @@ uint64_t ax_vm_memory_size(const struct ax_vm *vm); /* bytes of guest RAM */
 
 /* Of the current life; of the last one, its memory zeroed, when Stopped. */
 const struct ax_memory *ax_vm_memory(const struct ax_vm *vm);
-struct ax_console *ax_vm_console(const struct ax_vm *vm);
+
+/* 0: the serial line's; from 1 on those of the virtio ports. NULL: no more. */
+struct ax_console *ax_vm_console(const struct ax_vm *vm, unsigned index);
+
+/* "serial", "hvc0" as Linux counts, or the name of a port that is none. Found
+ * by that, or by any port's own; NULL: there is none. */
+enum { AX_VM_CONSOLE_NAME = AX_VCONSOLE_NAME + 1 };
+void ax_vm_console_name(const struct ax_vm *vm, unsigned index,
+                        char name[AX_VM_CONSOLE_NAME]);
+struct ax_console *ax_vm_find_console(const struct ax_vm *vm, const char *name);
 unsigned ax_vm_device_count(const struct ax_vm *vm);
 const struct ax_device *ax_vm_device(const struct ax_vm *vm, unsigned index);
 const struct ax_arch *ax_vm_arch(const struct ax_vm *vm);

@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* ---- wires: called on vCPU threads ---- */
+/* ---- wires: called on vCPU threads and those of devices ---- */
 
 static void vm_power(void *ctx, enum ax_power_event event, uint64_t code)
 {
@@ -80,6 +80,13 @@ static int vm_irq_event(void *ctx, unsigned line, int fd, bool on)
     struct ax_vm *vm = ctx;
 
     return vm->env.ops->irq_event(vm->engine, line, fd, on);
+}
+
+static void vm_answer(void *ctx)
+{
+    struct ax_vm *vm = ctx;
+
+    ax_loop_wake(vm->answer);
 }
 
 static int vm_prepare(void *ctx, struct ax_engine_vcpu *engine, unsigned id)
@@ -171,26 +178,6 @@ static void vm_gone(void *ctx, struct ax_vcpu *vcpu)
     /* The thread still has to return, which the loop waits for. */
     atomic_fetch_sub(&vm->alive, 1);
     ax_loop_wake(vm->news);
-}
-
-/* ---- wires: called on the loop ---- */
-
-static void vm_console_input(void *ctx)
-{
-    struct ax_vm *vm = ctx;
-
-    for (unsigned i = 0; i < vm->device_count; i++) {
-        if (vm->devices[i]->env.console)
-            ax_device_poll(vm->devices[i]);
-    }
-}
-
-static void vm_console_escape(void *ctx, int key)
-{
-    struct ax_vm *vm = ctx;
-
-    if (vm->env.escape)
-        vm->env.escape(vm->env.ctx, vm, key);
 }
 
 /* ---- the steps of a start ---- */
@@ -297,23 +284,6 @@ static int vm_build_memory(struct ax_vm *vm)
     return err ? err : vm->env.ops->vm_seal(vm->engine);
 }
 
-static int vm_build_console(struct ax_vm *vm)
-{
-    struct ax_console_events events = {
-        .input = vm_console_input,
-        .escape = vm_console_escape,
-        .ctx = vm,
-    };
-    int err = 0;
-
-    if (!vm->console)
-        err = ax_console_create(vm->env.loop, vm->log, vm->env.conf->console,
-                                vm->env.conf->escapes, &vm->console);
-    if (!err)
-        ax_console_listen(vm->console, &events);
-    return err;
-}
-
 static unsigned vm_count_devices(const struct ax_vm *vm, const char *type)
 {
     unsigned count = 0;
@@ -359,6 +329,7 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
     struct ax_device_env env = {
         .power = {.request = vm_power, .ctx = vm},
         .apic = {.route = vm_msi_route, .send = vm_msi_send, .ctx = vm},
+        .news = {.tell = vm_answer, .ctx = vm},
         .console = vm->console,
         .clock = &vm->clock,
         .mem = &vm->mem,
@@ -381,6 +352,11 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
     if (vm->env.ops->irq_event)
         env.fast.irq_event = vm_irq_event;
     env.peer = vm_find_device(vm, ops->extends);
+    if (ops == &ax_virtio_console) {
+        env.consoles = vm->ports;
+        env.console_count = vm->port_count;
+        env.conf = vm->port_confs;
+    }
     if (plan->irq != AX_IRQ_NONE && vm->plan.irqchip != AX_IRQCHIP_NONE) {
         env.irq.set = vm->plan.irqchip == AX_IRQCHIP_SPLIT ? vm_irq_to_model
                                                            : vm_irq_to_engine;
@@ -477,7 +453,7 @@ static const struct {
 } steps[] = {
     {vm_find_arch, AX_BLAME_HOST},    {vm_plan, AX_BLAME_USER},
     {vm_build_engine, AX_BLAME_HOST}, {vm_build_memory, AX_BLAME_HOST},
-    {vm_boot, AX_BLAME_USER},         {vm_build_console, AX_BLAME_USER},
+    {vm_boot, AX_BLAME_USER},         {ax_vm_build_consoles, AX_BLAME_USER},
     {vm_build_devices, AX_BLAME_US},  {vm_build_vcpus, AX_BLAME_US},
 };
 

@@ -351,3 +351,31 @@ int ax_vm_plug(struct ax_vm *vm, unsigned index, bool in)
     card = vm_find_device(vm, "virtio_net", index);
     return card && ax_device_plug(card, in) ? 0 : -ENOENT;
 }
+
+static int vm_find_balloon(struct ax_vm *vm, struct ax_device **out)
+{
+    vm->refusal = "";
+    ax_vm_notice_end(vm);
+    if (!vm->env.conf->balloon.enabled)
+        return -EOPNOTSUPP;
+    if (!vm_has_guest(vm))
+        return vm_refuse(vm, -EPERM, "VM is not running");
+    *out = vm_find_device(vm, "virtio_balloon", 0);
+    return *out ? 0 : -EOPNOTSUPP;
+}
+
+int ax_vm_balloon(struct ax_vm *vm, bool ask, struct ax_balloon *out)
+{
+    struct ax_device *dev;
+    int err = vm_find_balloon(vm, &dev);
+
+    return err ? err : ax_device_balloon(dev, ask, out);
+}
+
+int ax_vm_aim_balloon(struct ax_vm *vm, uint64_t bytes)
+{
+    struct ax_device *dev;
+    int err = vm_find_balloon(vm, &dev);
+
+    return err ? err : ax_device_aim(dev, bytes);
+}

@@ -1,6 +1,7 @@
 /*
  * vm_parts.h - what vm.c (life), vm_ops.c (operations), vm_build.c
- * (construction and wiring) and vm_debug.c (for a debugger) share. Private to
+ * (construction and wiring), vm_consoles.c and vm_debug.c (for a debugger)
+ * share. Private to
  * them.
  */
 #ifndef AX_VMM_VM_PARTS_H
@@ -46,7 +47,13 @@ struct ax_vm {
     struct ax_engine_vm *engine;
     struct ax_memory mem;
     struct ax_bus buses[AX_SPACES];
-    struct ax_console *console;
+    struct ax_console *console; /* the serial line's */
+    unsigned port_count;        /* of the virtio console */
+    struct ax_console *ports[AX_VCONSOLE_PORTS];
+    struct ax_vconsole_conf port_confs[AX_VCONSOLE_PORTS];
+    unsigned drains; /* consoles that write their last output */
+    bool drained_all;
+    void (*drained)(struct ax_vm *vm, bool all);
     unsigned device_count;
     struct ax_device *devices[AX_PLAN_DEVICES];
     struct ax_device *irqchip; /* the model, with AX_IRQCHIP_SPLIT */
@@ -58,8 +65,9 @@ struct ax_vm {
     unsigned vcpu_count;
     struct ax_vcpu *vcpus[AX_CPUS_MAX];
 
-    struct ax_wake *news; /* an end was requested, or a vCPU is gone */
-    atomic_uint alive;    /* vCPU threads that have not said gone */
+    struct ax_wake *answer; /* a device has what was asked of it */
+    struct ax_wake *news;   /* an end was requested, or a vCPU is gone */
+    atomic_uint alive;      /* vCPU threads that have not said gone */
 
     pthread_mutex_t lock; /* a leaf: all below */
     struct ax_vm_end end;
@@ -98,6 +106,17 @@ int ax_vm_hold_all(struct ax_vm *vm);
 /* Guest time, as devices, engine and vCPUs see it; every vCPU is held. */
 void ax_vm_time_stop(struct ax_vm *vm);
 void ax_vm_time_go(struct ax_vm *vm);
+
+/* ---- vm_consoles.c ---- */
+
+/* 0 or -errno, logged. Those that are there already stay. */
+int ax_vm_build_consoles(struct ax_vm *vm);
+void ax_vm_destroy_consoles(struct ax_vm *vm);
+
+/* As ax_console_drain, for all of them; what the guest has still in its queues
+ * is written as well. done may destroy the VM. */
+void ax_vm_drain_consoles(struct ax_vm *vm, unsigned timeout_ms,
+                          void (*done)(struct ax_vm *vm, bool all));
 
 /* ---- vm_build.c ---- */
 

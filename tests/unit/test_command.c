@@ -97,7 +97,7 @@ Test(command, every_command_is_found_and_described)
                 cr_assert(p->letter != o->letter, "%s -%c", c->name, o->letter);
         }
     }
-    cr_assert_eq(count, 20);
+    cr_assert_eq(count, 21);
     cr_assert_null(ax_command_find("help"));
     cr_assert_null(ax_command_find(""));
 }
@@ -220,6 +220,40 @@ Test(command, gdb)
     expect_error("gdb a --exec \xff", "UTF-8");
     expect_error("gdb a --off --exec", "--off stands alone");
     expect_error("gdb a --off --listen 1", "--off stands alone");
+}
+
+Test(command, a_console_may_be_named)
+{
+    expect_requests("console a", "[{\"command\":\"console\",\"vm\":\"a\"}]");
+    expect_requests("console a hvc0", "[{\"command\":\"console\","
+                                      "\"port\":\"hvc0\",\"vm\":\"a\"}]");
+    expect_error("console", "name a VM");
+    expect_error("console a b c", "'c' is too much");
+    expect_error("console a \xff", "UTF-8");
+}
+
+Test(command, a_balloon_may_have_a_size)
+{
+    expect_requests("balloon a", "[{\"command\":\"balloon\",\"vm\":\"a\"}]");
+    expect_requests("balloon a 512M",
+                    "[{\"command\":\"balloon\",\"size\":536870912,"
+                    "\"vm\":\"a\"}]");
+    expect_error("balloon", "name a VM");
+    expect_error("balloon a half", "'half' is not a size");
+    expect_error("balloon a 16777216T", "is not a size");
+    expect_text("balloon a",
+                "{\"vm\": \"a\", \"memory\": 1073741824, \"target\": "
+                "536870912, \"actual\": 805306368, \"driver\": true, "
+                "\"statistics\": {\"free\": 1572864, "
+                "\"major_faults\": 7}}",
+                "a: 768.0 MiB of 1024.0 MiB, shall have 512.0 MiB\n"
+                "  free                        1.5 MiB\n"
+                "  major_faults                  7\n");
+    expect_text("balloon a",
+                "{\"vm\": \"a\", \"memory\": 1048576, \"target\": 1048576, "
+                "\"actual\": 1048576, \"driver\": false, "
+                "\"statistics\": null}",
+                "a: 1.0 MiB of 1.0 MiB, and no driver to change that\n");
 }
 
 Test(command, disk_has_a_size)
