@@ -30,7 +30,8 @@ struct ax_vm {
     bool restart;              /* when it has stopped, it starts again */
     bool final;                /* when it has stopped, no policy counts */
     bool noticed;              /* the end is known to the loop */
-    bool draining;             /* the console writes its last output */
+    bool draining;             /* the consoles write their last output */
+    bool drained_all;          /* ... and none has lost any */
     bool kept;                 /* Stopped, but as it was */
     bool timed_out;            /* debug.timeout has passed */
     struct ax_timer *deadline; /* ... of debug.timeout */
@@ -48,11 +49,10 @@ struct ax_vm {
     struct ax_memory mem;
     struct ax_bus buses[AX_SPACES];
     struct ax_console *console; /* the serial line's */
-    unsigned port_count;        /* of the virtio console */
     struct ax_console *ports[AX_VCONSOLE_PORTS];
     struct ax_vconsole_conf port_confs[AX_VCONSOLE_PORTS];
-    unsigned drains; /* consoles that write their last output */
-    bool drained_all;
+    unsigned port_count; /* of the virtio console */
+    unsigned drains;     /* consoles that write their last output */
     void (*drained)(struct ax_vm *vm, bool all);
     unsigned device_count;
     struct ax_device *devices[AX_PLAN_DEVICES];

@@ -52,6 +52,34 @@ case_share() {
     umount /mnt
 }
 
+# A shell on the second virtio console, and a port that answers.
+case_console() {
+    for port in /sys/class/virtio-ports/*; do
+        grep -qs org.axvm.test "$port/name" && name=${port##*/}
+    done
+    setsid sh -c 'exec sh -i </dev/hvc1 >/dev/hvc1 2>&1' &
+    echo "ax: ready"
+    read -r line <"/dev/$name"
+    echo "you said $line" >"/dev/$name"
+    wait
+}
+
+# Does what it is told on the first virtio console.
+case_memory() {
+    dd if=/dev/urandom of=/kept bs=64k count=64 2>/dev/null
+    sum=$(md5sum </kept)
+    echo "ax: ready"
+    while read -r line; do
+        case $line in
+        use) dd if=/dev/zero of=/large bs=1M count=40 2>/dev/null ;;
+        drop) rm /large ;;
+        check) [ "$(md5sum </kept)" = "$sum" ] && echo "ax: kept" ;;
+        end) break ;;
+        esac
+        echo "ax: did $line"
+    done </dev/hvc0
+}
+
 mkdir -p /mnt
 read -r line </proc/cmdline
 name=${line##*ax.case=}

@@ -77,6 +77,135 @@ END
     [ "$(value sum)" = "$(md5sum <shared/large)" ] || echo "sums differ"
 }
 
+# attach PORT: types to that console of the guest through descriptor 9, and what
+# it prints is in the file PORT, until detach.
+attach() {
+    trap '' PIPE # a guest that is gone is told of by other means
+    rm -f keys
+    mkfifo keys
+    # shellcheck disable=SC2094 # a console and a file of its name
+    axvm console linux "$1" <keys >"$1" 2>&1 &
+    client=$!
+    exec 9>keys
+}
+detach() {
+    exec 9>&-
+    kill "$client" 2>/dev/null
+    rm keys
+}
+
+# printed FILE TEXT: waits for it.
+printed() {
+    stop=$(($(date +%s) + limit))
+    until grep -q "$2" "$1" || [ "$(date +%s)" -ge "$stop" ]; do :; done
+    grep -q "$2" "$1" || echo "$1 does not print '$2'"
+}
+
+console() {
+    guest console <<END
+[[console]]
+mode = "none"
+[[console]]
+mode = "none"
+[[console]]
+mode = "none"
+name = "org.axvm.test"
+END
+    start
+    heard ready
+    attach hvc1
+    # shellcheck disable=SC2016 # the guest shall count
+    echo 'echo $((6 * 7)) is it' >&9
+    printed hvc1 '42 is it'
+    # shellcheck disable=SC2016
+    echo 'seq 3000; echo $((5 + 5)) more' >&9
+    printed hvc1 '10 more'
+    [ "$(tr -d '\r' <hvc1 | grep -c '^[0-9][0-9]*$')" = 3000 ] ||
+        echo "lines are lost"
+    echo exit >&9
+    detach
+    attach org.axvm.test
+    echo hello >&9
+    printed org.axvm.test 'you said hello'
+    finish
+    detach
+}
+
+# order WORD: tells the guest, and waits until it has done it.
+order() {
+    done_before=$(said "did $1")
+    echo "$1" >&9
+    stop=$(($(date +%s) + limit))
+    until [ "$(said "did $1")" -gt "$done_before" ] ||
+        [ "$(date +%s)" -ge "$stop" ]; do :; done
+    [ "$(said "did $1")" -gt "$done_before" ] || echo "it does not $1"
+}
+rss() { awk '/^VmRSS:/ { print int($2 / 1024) }' "/proc/$(cat pid)/status"; }
+
+# falls MB: waits until that much memory is this process's at most.
+falls() {
+    stop=$(($(date +%s) + limit))
+    until [ "$(rss)" -le "$1" ] || [ "$(date +%s)" -ge "$stop" ]; do :; done
+    [ "$(rss)" -le "$1" ] || echo "it has $(rss) MiB, not $1"
+}
+
+# has MB: waits until the guest says that it has so much.
+has() {
+    stop=$(($(date +%s) + limit))
+    until axvm balloon linux | grep -q "^linux: $1.0 MiB" ||
+        [ "$(date +%s)" -ge "$stop" ]; do :; done
+    axvm balloon linux | grep -q "^linux: $1.0 MiB" || axvm balloon linux
+}
+
+memory_guest() {
+    guest memory <<END
+[balloon]
+enabled = true
+free_page_reporting = $1
+[[console]]
+mode = "none"
+END
+    start
+    heard ready
+    attach hvc0
+}
+
+balloon() {
+    memory_guest false
+    order use
+    order drop
+    full=$(rss)
+    axvm balloon linux 90M >/dev/null || echo "no target"
+    has 90
+    falls $((full - 25))
+    axvm balloon linux >statistics
+    grep -q '^  available  *[1-9]' statistics || cat statistics
+    low=$(rss)
+    axvm balloon linux 128M >/dev/null
+    has 128
+    order use
+    [ "$(rss)" -ge $((low + 20)) ] || echo "it has $(rss) MiB after $low"
+    order check
+    [ "$(said kept)" = 1 ] || echo "memory has changed"
+    echo "rss=$full-$low-$(rss)MiB" >figure
+    echo end >&9
+    finish
+    detach
+}
+
+balloon_report() {
+    memory_guest true
+    order use
+    full=$(rss)
+    order drop
+    falls $((full - 25))
+    order check
+    [ "$(said kept)" = 1 ] || echo "memory has changed"
+    echo end >&9
+    finish
+    detach
+}
+
 # One command, with this machine's root as its own.
 run() {
     : >console
