@@ -26,7 +26,7 @@ devices/loop.[ch]
 devices/iothread.[ch]
 devices/unixsock.[ch]
 devices/hostend.[ch]
-devices/console.[ch]
+devices/console.h devices/console_parts.h devices/console*.c
 devices/conmux.[ch]
 devices/virtio_conf.h
 devices/balloon.h
@@ -107,7 +107,8 @@ control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c
 devices/netlink_parts.h: devices/netlink*.c devices/netlink_user_parts.h
 devices/virtio_net_parts.h: devices/virtio_net*.c
-devices/hostend.h: devices/console.c devices/hostend.c devices/conmux.c
+devices/hostend.h: devices/console_parts.h devices/hostend.c devices/conmux.c
+devices/console_parts.h: devices/console.c devices/console_*.c
 toml++/*: conf/toml.cc
 ini.h: conf/hostconf.c
 ev.h: devices/loop.c
