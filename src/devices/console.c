@@ -146,6 +146,18 @@ static int console_move(struct ax_console *console)
     return err;
 }
 
+/* Does output come byte by byte? What comes in pieces is not waited for. */
+static bool console_trickles(struct ax_console *console)
+{
+    bool trickles;
+
+    pthread_mutex_lock(&console->lock);
+    trickles = console->trickles;
+    console->trickles = false;
+    pthread_mutex_unlock(&console->lock);
+    return trickles;
+}
+
 /*
  * A guest that writes one byte mostly writes another: stay awake a little, and
  * those cost their vCPU no wake-up. Nothing waits for that: each byte goes out
@@ -269,7 +281,8 @@ static void console_news(void *ctx)
 {
     struct ax_console *console = ctx;
 
-    console_linger(console);
+    if (console_trickles(console))
+        console_linger(console);
     console_move(console);
     ax_console_peers_type(console);
     ax_console_settle(console);

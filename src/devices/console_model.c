@@ -118,7 +118,7 @@ void ax_console_put(struct ax_console *console, uint8_t byte)
     if (used >= OUT_HIGH && console->connected)
         atomic_store(&console->congested, true);
     wake = !console->told;
-    console->told = true;
+    console->told = console->trickles = true;
     pthread_mutex_unlock(&console->lock);
     if (wake)
         ax_loop_wake(console->news);

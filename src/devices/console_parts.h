@@ -73,6 +73,7 @@ struct ax_console {
     struct ring tx;
     bool connected; /* the host end has a reader */
     bool told;      /* the loop knows, or nobody reads: no wake is needed */
+    bool trickles;  /* bytes come one by one, each from a vCPU's exit */
     bool relieved;  /* no longer congested, and events.room does not know */
     struct ax_console_size size;
     atomic_bool congested;
