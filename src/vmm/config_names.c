@@ -20,6 +20,8 @@ enum conf_key_id ax_config_find_key(const char *table, const char *name)
 
 bool ax_config_is_table(const char *name)
 {
+    if (*name == '[') /* in quotes: not the array that we call so */
+        return false;
     for (unsigned id = 0; id < CONF_KEYS; id++) {
         if (!strcmp(ax_config_keys[id].table, name))
             return true;

@@ -82,6 +82,10 @@ static enum conf_key_id find_target(struct conf_load *load, const char *text,
     name = strndup(dot + 1, (size_t)(text + len - dot - 1));
     if (!table || !name) {
         load->err = -ENOMEM;
+    } else if (!ax_config_is_table(table) && ax_config_find_rows(table)) {
+        ax_config_say(load, AX_SEVERITY_ERROR, at, NULL,
+                      "[[%s]] cannot be overridden: there may be several",
+                      table);
     } else if (!ax_config_is_table(table)) {
         ax_config_say_unknown_table(load, at, table);
     } else {

@@ -98,6 +98,25 @@ Test(config_virtio, mistakes_in_a_row_are_told)
     load_bad(&l, KERNEL "[[disk]]\npath = \"a\"\nqueues = 17\n",
              "an integer from 1 to 16");
     load_bad(&l, KERNEL "path = \"a\"\n", "did you mean 'kernel_path'?");
+    load_bad(&l, KERNEL "[\"[disk]\"]\npath = \"a\"\n",
+             "unknown table [[disk]]");
+}
+
+Test(config_virtio, rows_are_not_overridden)
+{
+    l.sets[0] = "disk.path=a";
+    load_bad(&l, KERNEL "[[disk]]\npath = \"a\"\n",
+             "--set:1:1: error: [[disk]] cannot be overridden");
+    l.sets[0] = "[disk].path=a";
+    load_bad(&l, KERNEL "[[disk]]\npath = \"a\"\n",
+             "--set:1:1: error: unknown table [[disk]]");
+    l.sets[0] = "console.mode=none";
+    load_good(&l, KERNEL "[[console]]\n[[console]]\ndevice = \"serial\"\n"
+                         "mode = \"pty\"\n");
+    cr_assert_str_eq(l.conf->console, "none");
+    l.sets[0] = "rng.enabled=false";
+    load_good(&l, KERNEL);
+    cr_assert_not(l.conf->rng);
 }
 
 Test(config_virtio, disk_path_is_a_disk)
