@@ -147,7 +147,8 @@ static void drive(const char *type)
     cr_assert(ax_driver_start(&d, UINT64_MAX, 64));
 }
 
-static json_t *ask(const char *request, ...)
+__attribute__((format(printf, 1, 2))) static json_t *ask(const char *request,
+                                                         ...)
 {
     va_list args;
     json_error_t error;
