@@ -179,6 +179,7 @@ void ax_console_peers_type(struct ax_console *console)
 
 void ax_console_peers_leave(struct ax_console *console)
 {
-    while (console->peer_count)
-        peer_leave(console->peers[0]);
+    /* Backwards, as above. */
+    for (unsigned i = console->peer_count; i-- > 0;)
+        peer_leave(console->peers[i]);
 }
