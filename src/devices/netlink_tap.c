@@ -269,6 +269,14 @@ static int tap_open_queue(struct tap *t, struct queue *q)
     return 0;
 }
 
+/* What was inherited is not close-on-exec, all else that is open here is. */
+static bool is_inherited(unsigned number)
+{
+    const int flags = number > INT_MAX ? -1 : fcntl((int)number, F_GETFD);
+
+    return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
 /* It stays with whoever gave it to us, for the next start. */
 static int tap_open_inherited(struct tap *t, struct queue *q, unsigned number)
 {
@@ -277,12 +285,12 @@ static int tap_open_inherited(struct tap *t, struct queue *q, unsigned number)
     int flags;
 
     snprintf(t->name, sizeof(t->name), "fd %u", number);
-    if (number > INT_MAX)
-        return tap_fail(t, -EBADF, NULL);
+    if (!is_inherited(number))
+        return tap_fail(t, -EBADF, "no such descriptor was inherited");
     q->fd = fcntl((int)number, F_DUPFD_CLOEXEC, 0);
     flags = q->fd < 0 ? -1 : fcntl(q->fd, F_GETFL);
     if (flags < 0 || fcntl(q->fd, F_SETFL, flags | O_NONBLOCK))
-        return tap_fail(t, -errno, "no such descriptor was inherited");
+        return tap_fail(t, -errno, NULL);
     if (ioctl(q->fd, TUNGETIFF, &req) || !(req.ifr_flags & IFF_TAP) ||
         !(req.ifr_flags & IFF_NO_PI))
         return tap_fail(t, -EINVAL, "it is no tap with IFF_NO_PI");
