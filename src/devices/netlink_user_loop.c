@@ -230,22 +230,33 @@ static uint32_t user_slow_timeout(struct ax_user *u)
     return timeout;
 }
 
+/* Firing too early does no harm, and setting it is a system call: so it stays
+ * where it is unless that is too late. */
+static void user_set_timer(struct ax_user *u, uint32_t timeout_ms)
+{
+    const uint64_t delay_ns = timeout_ms * UINT64_C(1000000);
+    const uint64_t when_ns = ax_clock_now_ns() + delay_ns;
+
+    if (!timeout_ms || (u->timer_ns && u->timer_ns <= when_ns))
+        return;
+    u->timer_ns = when_ns;
+    ax_timer_arm(u->timer, delay_ns, 0);
+}
+
 /* What the library wants to be woken for, from now on. */
 void ax_user_fill(struct ax_user *u)
 {
     uint32_t timeout = UINT32_MAX;
 
     u->turn++;
-    if (u->stalled) {
-        ax_timer_arm(u->timer, 0, 0);
+    if (u->stalled)
         return;
-    }
     u->lib.fill(u->slirp, &timeout, on_add_poll, u);
     if (timeout == SLOW_MS)
         timeout = user_slow_timeout(u);
     else if (timeout > SLOW_MS)
         timeout = 0; /* once a second, whatever it does: for nothing */
-    ax_timer_arm(u->timer, timeout * UINT64_C(1000000), 0);
+    user_set_timer(u, timeout);
 }
 
 /* ---- the loop's side ---- */
@@ -288,11 +299,19 @@ static void user_ready(void *ctx, unsigned events)
     ax_netlink_enter(&u->link, user_served);
 }
 
+static void user_expired(struct ax_netlink *link)
+{
+    struct ax_user *u = ax_user_of(link);
+
+    u->timer_ns = 0;
+    user_poll(u);
+}
+
 static void user_timed(void *ctx, uint64_t count)
 {
     struct ax_user *u = ctx;
 
-    ax_netlink_enter(&u->link, user_served);
+    ax_netlink_enter(&u->link, user_expired);
 }
 
 int ax_user_watch(struct ax_user *u)

@@ -51,6 +51,7 @@ struct ax_user {
     int epoll;
     struct ax_watch *watch;
     struct ax_timer *timer;
+    uint64_t timer_ns; /* when it fires, 0: never */
     struct ax_user_timer *due;
     unsigned turn; /* fills so far */
     int room;      /* of sources */
