@@ -57,7 +57,10 @@ case_console() {
     for port in /sys/class/virtio-ports/*; do
         grep -qs org.axvm.test "$port/name" && name=${port##*/}
     done
-    setsid sh -c 'exec sh -i </dev/hvc1 >/dev/hvc1 2>&1' &
+    {
+        setsid sh -c 'exec sh -i </dev/hvc1 >/dev/hvc1 2>&1'
+        echo "ax: left"
+    } &
     echo "ax: ready"
     read -r line <"/dev/$name"
     echo "you said $line" >"/dev/$name"

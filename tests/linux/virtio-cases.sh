@@ -19,7 +19,7 @@ END
     start
     heard synced
     kill -9 "$(cat pid)"
-    until [ -s status ]; do :; done
+    await [ -s status ]
     sums=$(value sums)
     [ -n "$sums" ] || echo "no sums"
     guest disk_check <<END
@@ -96,9 +96,7 @@ detach() {
 
 # printed FILE TEXT: waits for it.
 printed() {
-    stop=$(($(date +%s) + limit))
-    until grep -q "$2" "$1" || [ "$(date +%s)" -ge "$stop" ]; do :; done
-    grep -q "$2" "$1" || echo "$1 does not print '$2'"
+    await grep -q "$2" "$1" || echo "$1 does not print '$2'"
 }
 
 console() {
@@ -123,6 +121,7 @@ END
     [ "$(tr -d '\r' <hvc1 | grep -c '^[0-9][0-9]*$')" = 3000 ] ||
         echo "lines are lost"
     echo exit >&9
+    heard left # or the client would be gone before it has sent that
     detach
     attach org.axvm.test
     echo hello >&9
@@ -135,27 +134,22 @@ END
 order() {
     done_before=$(said "did $1")
     echo "$1" >&9
-    stop=$(($(date +%s) + limit))
-    until [ "$(said "did $1")" -gt "$done_before" ] ||
-        [ "$(date +%s)" -ge "$stop" ]; do :; done
-    [ "$(said "did $1")" -gt "$done_before" ] || echo "it does not $1"
+    await has_done "$1" "$done_before" || echo "it does not $1"
 }
+has_done() { [ "$(said "did $1")" -gt "$2" ]; }
 rss() { awk '/^VmRSS:/ { print int($2 / 1024) }' "/proc/$(cat pid)/status"; }
 
 # falls MB: waits until that much memory is this process's at most.
 falls() {
-    stop=$(($(date +%s) + limit))
-    until [ "$(rss)" -le "$1" ] || [ "$(date +%s)" -ge "$stop" ]; do :; done
-    [ "$(rss)" -le "$1" ] || echo "it has $(rss) MiB, not $1"
+    await is_below "$1" || echo "it has $(rss) MiB, not $1"
 }
+is_below() { [ "$(rss)" -le "$1" ]; }
 
 # has MB: waits until the guest says that it has so much.
 has() {
-    stop=$(($(date +%s) + limit))
-    until axvm balloon linux | grep -q "^linux: $1.0 MiB" ||
-        [ "$(date +%s)" -ge "$stop" ]; do :; done
-    axvm balloon linux | grep -q "^linux: $1.0 MiB" || axvm balloon linux
+    await is_sized "$1" || axvm balloon linux
 }
+is_sized() { axvm balloon linux | grep -q "^linux: $1.0 MiB"; }
 
 memory_guest() {
     guest memory <<END

@@ -14,12 +14,22 @@ memory=128M cpus=1
 said() { grep -c "ax: $1" console; }
 value() { sed -n "s/\r*\$//; s/.*ax: $1 //p" console | head -n 1; }
 
-# heard TEXT: waits until the guest says it.
-heard() {
+# await COMMAND...: until it succeeds, which is looked at with rests between, as
+# the one processor is the guest's, too. Fails at the limit.
+await() {
     stop=$(($(date +%s) + limit))
-    until [ "$(said "$1")" -gt 0 ] || [ -s status ] ||
-        [ "$(date +%s)" -ge "$stop" ]; do :; done
-    [ "$(said "$1")" -gt 0 ] || echo "it does not say '$1'"
+    until "$@"; do
+        [ "$(date +%s)" -lt "$stop" ] || return 1
+        usleep 50000
+    done
+}
+
+# heard TEXT: waits until the guest says it, or is gone.
+has_said() { [ "$(said "$1")" -gt 0 ]; }
+has_said_or_ended() { has_said "$1" || [ -s status ]; }
+heard() {
+    await has_said_or_ended "$1"
+    has_said "$1" || echo "it does not say '$1'"
 }
 
 # guest CASE: its file; the devices come on standard input.
@@ -50,8 +60,7 @@ start() {
 
 # finish: waits for its end, which has to be a power-off.
 finish() {
-    stop=$(($(date +%s) + limit))
-    until [ -s status ] || [ "$(date +%s)" -ge "$stop" ]; do :; done
+    await [ -s status ]
     [ "$(cat status)" = 0 ] || echo "status $(cat status)"
 }
 
