@@ -83,6 +83,10 @@ case_memory() {
     done </dev/hvc0
 }
 
+for part in /guest-*.sh; do
+    # shellcheck source=/dev/null
+    . "$part"
+done
 mkdir -p /mnt
 read -r line </proc/cmdline
 name=${line##*ax.case=}

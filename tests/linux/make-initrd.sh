@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # make-initrd.sh [--virtio] FILE [PROGRAM...]: the initramfs of the Linux guests,
 # for every kernel that the lab has. busybox, guest-init.sh, the modules that it
-# loads, and the programs, which are static. --virtio: guest-virtio.sh as well,
-# and all modules of virtio.
+# loads, and the programs, which are static. --virtio: the other guest-*.sh as
+# well, and all modules of virtio.
 
 set -eu
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -29,7 +29,11 @@ for kernel in "$lab_cache"/{cloud,generic}-*; do
     done
     [ -z "$virtio" ] || cp -r "$kernel/tree/lib/modules/." "$root/lib/modules/"
 done
-[ -z "$virtio" ] || cp "$top/tests/linux/guest-virtio.sh" "$root/virtio.sh"
+if [ "$virtio" ]; then
+    cp "$top"/tests/linux/guest-*.sh "$root/"
+    rm "$root/guest-init.sh"
+    mv "$root/guest-virtio.sh" "$root/virtio.sh"
+fi
 for program; do
     cp "$program" "$root/bin/"
 done

@@ -7,14 +7,17 @@
  *   peer echo vsock PORT
  *   peer send vsock CID PORT BYTES
  *   peer send unix PATH PORT BYTES   PORT 0: no "CONNECT PORT" before it
+ *   peer cid                         this machine's, of vsock
  */
 #include <err.h>
+#include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -152,9 +155,23 @@ static void ask_for(int fd, const char *port)
         errx(1, "no connection to port %s", port);
 }
 
+static int show_cid(void)
+{
+    const int fd = open("/dev/vsock", O_RDONLY | O_CLOEXEC);
+    unsigned cid;
+
+    if (fd < 0 || ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid))
+        err(1, "/dev/vsock");
+    printf("%u\n", cid);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     int fd;
+
+    if (argc == 2 && !strcmp(argv[1], "cid"))
+        return show_cid();
 
     if (argc == 4 && !strcmp(argv[1], "echo"))
         return echo(!strcmp(argv[2], "unix")

@@ -7,7 +7,10 @@
 "${CC:-cc}" -O2 -static -Wall -Wextra -Werror -o "$work/peer" "$here/peer.c" ||
     die "the lab's peer does not compile"
 initrd=(--virtio "$work/initrd" "$work/peer")
-options+=(--memory 2048 --file "$work/peer" --file "$here/virtio-cases.sh")
+options+=(--memory 2048 --file "$work/peer")
+for cases in "$here"/*-cases.sh; do
+    options+=(--file "$cases")
+done
 
 # A file system to lose power on, and the program that looks for damage.
 truncate -s 64M "$work/disk.img"
@@ -27,3 +30,8 @@ options+=(--file "$work/tools")
 for tree in "$lab_cache"/generic-*/tree/lib/modules/*; do
     [ ! -d "$tree" ] || options+=(--file "$tree=modules")
 done
+
+# For vhost: modules of the lab's own kernel.
+lab_kernel=$("$top/scripts/lab-kernel.sh" cloud)
+modules=lib/modules/$(cat "$lab_kernel/release")
+options+=(--file "$lab_kernel/tree/$modules=/$modules")

@@ -2,8 +2,8 @@
 # shellcheck shell=dash
 # virtio.sh SECONDS CASE...: Linux guests with Debian's virtio drivers under
 # axvm-run. Runs in the lab (scripts/lab.sh) beside what virtio-parts.sh has
-# brought; run.sh starts it. A CASE is KERNEL-NAME: the function NAME of
-# virtio-cases.sh, which says what is wrong, and nothing if all is well. Prints
+# brought; run.sh starts it. A CASE is KERNEL-NAME: the function NAME of one of
+# *-cases.sh, which says what is wrong, and nothing if all is well. Prints
 # "ok CASE" or "not ok CASE: reason" for each.
 
 limit=$1 failed=0
@@ -65,7 +65,10 @@ finish() {
 }
 
 axvm_run=axvm-run
-. ./virtio-cases.sh
+for cases in ./*-cases.sh; do
+    # shellcheck source=/dev/null
+    . "$cases"
+done
 for name; do
     kernel=${name%%-*}
     began=$(date +%s)
