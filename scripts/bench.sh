@@ -24,7 +24,7 @@ done
 cd "$top"
 mkdir -p build
 "$top/scripts/setup.sh" build
-targets=(bareloop stopwatch bench_guests bench_control bench_gdb)
+targets=(bareloop stopwatch bench_guests bench_control bench_gdb bench_vsock)
 if [ -z "$axvm" ]; then
     axvm=$top/build/static/axvm-run
     targets+=(axvm-run)
@@ -190,6 +190,24 @@ awk -v bare="$(cat "$work/bare-step")" -v step="$(cat "$work/stepi")" \
         printf "memory, bytes (x packets)       %9.0f MB/s\n",
             16777.216 / (bytes / 1e6)
     }'
+
+# ---- vsock: the device and a driver, beside a socket alone
+
+"$bench/vsock" 2>>"$work/errors" | awk '
+    { ns[$1] = $2 }
+    function rate(label, mib) {
+        printf "%-31s %9.0f MiB/s %5.2fx\n", label, 1e9 / mib,
+            mib / ns["vsock_floor_mib"]
+    }
+    END {
+        if (!NR) exit
+        printf "\nvsock; x: times a socket alone\n"
+        rate("from the guest, 64 KiB packets", ns["vsock_to_host_mib"])
+        rate("to the guest, 4 KiB buffers", ns["vsock_to_guest_4k_mib"])
+        rate("to the guest, 64 KiB buffers", ns["vsock_to_guest_64k_mib"])
+        printf "%-31s %9.2f us    %5.2fx\n", "64 bytes there and back",
+            ns["vsock_trip"] / 1000, ns["vsock_trip"] / ns["vsock_floor_trip"]
+    }' || true
 
 strip -o "$work/stripped" "$axvm"
 printf '\nstatic binary, stripped: %s bytes\n' "$(stat -c %s "$work/stripped")"
