@@ -41,6 +41,31 @@ case_disk_two() {
     echo "ax: serial $(cat /sys/block/vdb/serial)"
 }
 
+case_disk_fio() {
+    mount -t ext4 -o ro /dev/vdb /mnt || return
+    /mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/fio \
+        --filename=/dev/vda --direct=1 --ioengine=libaio --iodepth=16 \
+        --verify=crc32c --verify_fatal=1 --bsrange=4k-64k --rw=randwrite \
+        --name=low --size=8M --name=high --size=8M --offset=16M >/fio 2>&1
+    echo "ax: fio status $?"
+    # Each job has read back what it wrote.
+    echo "ax: verified $(grep -c '^  read: .*(8192KiB/' /fio)"
+    cat /fio
+}
+
+# Goes on when the disk has another size, and keeps something at its new end.
+case_disk_resize() {
+    mount -t ext4 /dev/vda /mnt || return
+    echo "ax: sectors $(cat /sys/block/vda/size)"
+    until [ "$(cat /sys/block/vda/size)" != 131072 ]; do usleep 50000; done
+    echo "ax: sectors $(cat /sys/block/vda/size)"
+    echo kept | dd of=/dev/vda bs=512 seek=196607 conv=notrunc 2>/dev/null
+    sync
+    echo 3 >/proc/sys/vm/drop_caches
+    echo "ax: late $(dd if=/dev/vda bs=512 skip=196607 2>/dev/null | tr -d '\0')"
+    umount /mnt
+}
+
 case_share() {
     mount -t 9p -o trans=virtio,version=9p2000.L work /mnt || return
     echo "ax: file $(cat /mnt/file)"

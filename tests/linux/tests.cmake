@@ -28,6 +28,7 @@ axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
 # Debian's virtio drivers on our devices.
 axvm_linux(linux_virtio linux 900 --virtio
     cloud-rng cloud-console cloud-balloon cloud-balloon-report
-    cloud-disk-crash cloud-disk-two generic-share generic-run)
+    cloud-disk-crash cloud-disk-two cloud-disk-fio cloud-disk-resize
+    generic-share generic-run)
 axvm_linux(linux_vsock linux 360 --virtio
     cloud-vsock cloud-vsock-vhost)

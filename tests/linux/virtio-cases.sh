@@ -57,6 +57,40 @@ END
     [ "$(md5sum <disk.img)" = "$whole" ] || echo "an image below changed"
 }
 
+# What fio wrote, many requests in flight and on several queues, it finds again.
+disk_fio() {
+    truncate -s 32M scratch.img
+    cpus=2 memory=256M
+    guest disk_fio <<END
+[[disk]]
+path = "scratch.img"
+queues = 2
+[[disk]]
+path = "fio.img"
+readonly = true
+END
+    start
+    finish
+    [ "$(value fio)" = "status 0" ] || echo "fio says $(value fio)"
+    [ "$(value verified)" = 2 ] || echo "$(value verified) jobs are verified"
+}
+
+# It grows under a guest that has it mounted, whose file system then does, too.
+disk_resize() {
+    guest disk_resize <<END
+[[disk]]
+path = "disk.img"
+serial = "data"
+END
+    start
+    heard "sectors 131072"
+    axvm disk resize linux data 96M >/dev/null || echo "it cannot be resized"
+    heard "sectors 196608"
+    finish
+    [ "$(stat -c %s disk.img)" = 100663296 ] || echo "the image: $(stat -c %s disk.img)"
+    [ "$(value late)" = kept ] || echo "its end: '$(value late)'"
+}
+
 # A directory of the host: what it holds, what is made in it, and that there is
 # no way out of it.
 share() {

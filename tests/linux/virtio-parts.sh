@@ -17,14 +17,26 @@ truncate -s 64M "$work/disk.img"
 PATH=$PATH:/usr/sbin mke2fs -q -F -t ext4 "$work/disk.img"
 options+=(--file "$work/disk.img")
 take_tool() {
-    mkdir -p "$work/tools/lib"
-    cp -L "$(PATH=$PATH:/usr/sbin command -v "$1")" "$work/tools/$1"
-    ldd "$work/tools/$1" | grep -o '/[^ ]*' | while IFS= read -r library; do
-        cp -L "$library" "$work/tools/lib/"
+    mkdir -p "$2/lib"
+    cp -L "$(PATH=$PATH:/usr/sbin command -v "$1")" "$2/$1"
+    ldd "$2/$1" | grep -o '/[^ ]*' | while IFS= read -r library; do
+        cp -L "$library" "$2/lib/"
     done
 }
-take_tool e2fsck
+take_tool e2fsck "$work/tools"
 options+=(--file "$work/tools")
+
+# fio brings so many libraries that a disk takes them into the guest.
+case "$* " in
+*-disk-fio\ *)
+    has fio || skip "fio is missing"
+    take_tool fio "$work/fio"
+    truncate -s 160M "$work/fio.img"
+    PATH=$PATH:/usr/sbin mke2fs -q -F -t ext4 -O ^has_journal -d "$work/fio" \
+        "$work/fio.img"
+    options+=(--file "$work/fio.img")
+    ;;
+esac
 
 # The modules of the generic kernel, whose 9p the cloud kernel does not have.
 for tree in "$lab_cache"/generic-*/tree/lib/modules/*; do

@@ -8,7 +8,6 @@
 
 limit=$1 failed=0
 shift
-memory=128M cpus=1
 
 # said TEXT: how often the guest has said it; value KEY: what, the first time.
 said() { grep -c "ax: $1" console; }
@@ -70,7 +69,7 @@ for cases in ./*-cases.sh; do
     . "$cases"
 done
 for name; do
-    kernel=${name%%-*}
+    kernel=${name%%-*} memory=128M cpus=1
     began=$(date +%s)
     reason=$("$(echo "${name#*-}" | tr - _)" 2>&1)
     if [ -z "$reason" ]; then
