@@ -24,7 +24,9 @@ packages() {
         ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     package) echo dpkg-dev file ;;
-    lab) echo qemu-system-x86 busybox-static cpio kmod e2fsprogs fio ;;
+    lab)
+        echo qemu-system-x86 busybox-static cpio kmod e2fsprogs fio libslirp0
+        ;;
     vtx)
         echo bochs bochs-term bochsbios vgabios grub-pc-bin grub-common \
             xorriso mtools busybox-static cpio kmod

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# run.sh [--vtx] [--life] [--debug] [--virtio] [--tap FILE] [--axvm FILE]
-#     [--guests DIR] CASE...: Debian's kernels.
+# run.sh [--vtx] [--life] [--debug] [--virtio] [--net FILE] [--tap FILE]
+#     [--axvm FILE] [--guests DIR] CASE...: Debian's kernels.
 #
 # Boots the lab once and runs every CASE in it (see cases.sh), with a line for
 # each; the same as TAP in FILE. --vtx: on real VT-x, in Bochs, and slowly.
 # --virtio: the cases of virtio.sh instead, with Debian's own drivers.
+# --net: those of them that are about network cards; FILE is an axvm-run that is
+# linked dynamically.
 # --life: the cases of life.sh instead, which control one guest with axvm.
 # --debug: those of debug.sh, or with --vtx of debug-vtx.sh, in which gdb has
 # guests; some are those that the build has in DIR.
@@ -12,7 +14,8 @@
 set -eu
 . "$(dirname "$0")/../../scripts/lib.sh"
 
-arch=x86_64 limit=60 tap='' script=cases.sh guests='' options=(--timeout 300)
+arch=x86_64 limit=60 tap='' script=cases.sh guests='' dynamic=''
+options=(--timeout 300)
 while [ $# -gt 0 ]; do
     case $1 in
     --help) help_text && exit ;;
@@ -24,6 +27,7 @@ while [ $# -gt 0 ]; do
     --life) script=life.sh && shift ;;
     --debug) script=debug.sh && shift ;;
     --virtio) script=virtio.sh && shift ;;
+    --net) script=virtio.sh dynamic=$2 && shift 2 ;;
     --guests) guests=$2 && shift 2 ;;
     --tap) tap=$2 && shift 2 ;;
     --axvm) options+=(--axvm "$2") && shift 2 ;;
@@ -54,7 +58,10 @@ for flavour in cloud generic; do
         --file "$kernel/release=release-$flavour")
 done
 initrd=("$work/initrd")
-[ $script != virtio.sh ] || . "$here/virtio-parts.sh"
+case $script$dynamic in
+virtio.sh) . "$here/virtio-parts.sh" ;;
+virtio.sh*) . "$here/net-parts.sh" ;;
+esac
 "$here/make-initrd.sh" "${initrd[@]}"
 options+=(--file "$here/$script" --file "$work/initrd")
 

@@ -32,3 +32,7 @@ axvm_linux(linux_virtio linux 900 --virtio
     generic-share generic-run)
 axvm_linux(linux_vsock linux 360 --virtio
     cloud-vsock cloud-vsock-vhost)
+
+# Debian's network card driver on every link of ours.
+axvm_linux(linux_net linux 900 --net $<TARGET_FILE:axvm-run>
+    cloud-user)
