@@ -23,7 +23,7 @@ case_net() {
     echo "ax: ready"
     did=0
     while read -r line && [ "$line" != end ]; do
-        eval "$line" </dev/null
+        sh -c "$line" </dev/null
         did=$((did + 1))
         echo "ax: did $did"
     done </dev/hvc0

@@ -25,32 +25,38 @@ net_start() {
     mkfifo keys
     # shellcheck disable=SC2094 # a console of that name
     axvm console "$vm" hvc0 <keys >/dev/null 2>&1 &
-    client=$!
-    sleep "$limit" >keys 2>/dev/null & # or the first command would be the last
-    keeper=$!
-    orders=0
+    echo $! >helpers
+    # Or the first command would be the last, or one would find no reader.
+    sleep "$limit" <>keys >/dev/null 2>&1 &
+    echo $! >>helpers
+    echo 0 >orders
 }
-obeyed() { [ -s status ] || grep -q "ax: did ${orders}[^0-9]*\$" console; }
+obeyed() { [ -s status ] || grep -q "ax: did $(cat orders)[^0-9]*\$" console; }
 
 # tell COMMAND: the guest does it.
 tell() {
-    orders=$((orders + 1))
+    echo $(($(cat orders) + 1)) >orders
     echo "$1" >keys
     await obeyed || echo "it does not do: $1"
     [ ! -s status ] || echo "it ended before: $1"
 }
-# ask KEY COMMAND: what the command prints in the guest becomes $answer.
+
+# ask KEY COMMAND: what the command prints in the guest is then in the file
+# answer.
 ask() {
     tell "echo \"ax: $1 \$($2)\""
-    answer=$(sed -n "s/\r*\$//; s/.*ax: $1 //p" console | tail -n 1)
+    sed -n "s/\r*\$//; s/.*ax: $1 //p" console | tail -n 1 >answer
 }
 
 net_finish() {
     echo end >keys
     finish
-    kill "$keeper" "$client" 2>/dev/null
+    xargs kill <helpers 2>/dev/null
     rm -f keys
 }
+
+# beside COMMAND...: with the guest in the directory other.
+beside() { (cd other && vm=other && "$@"); }
 
 # clock WHAT: how long it took since the clock before, for the line that says
 # that all went well.
@@ -77,7 +83,7 @@ transferred() {
     tell "mkdir -p /www; wget -q -O /www/file http://$1/file"
     clock in
     ask sum 'md5sum </www/file'
-    [ "$answer" = "$sum" ] || echo "it got '$answer', not '$sum'"
+    [ "$(cat answer)" = "$sum" ] || echo "it got '$(cat answer)', not '$sum'"
     tell "httpd -p 80 -h /www"
     clock start
     [ "$(wget -q -O - "http://$2/file" | md5sum)" = "$sum" ] ||
@@ -104,4 +110,97 @@ END
     transferred $host:8000 127.0.0.1:8080
     net_finish
     kill $dns
+}
+
+# carried VALUE: what the guest has to say of its cable, sooner or later.
+carried() {
+    tell "until grep -q $1 /sys/class/net/eth0/carrier; do usleep 50000; done"
+}
+
+# pinged ADDRESS: from the guest.
+pinged() {
+    ask ping "ping -c 5 -w $limit $1 | grep packets"
+    grep -q ' 5 packets received' answer || echo "ping: $(cat answer)"
+}
+
+# Two guests and nothing but a cable between them.
+pair() {
+    mkdir -p other
+    for file in vmlinuz-* initrd; do
+        ln -sf "../$file" other/
+    done
+    card="[[net]]
+mode = \"socket\"
+path = \"$PWD/cable\""
+    echo "$card" | net_guest
+    echo "$card" | beside net_guest
+    net_start
+    beside net_start
+    tell "ifconfig eth0 10.8.0.1 netmask 255.255.255.0 up"
+    beside tell "ifconfig eth0 10.8.0.2 netmask 255.255.255.0 up"
+    carried 1
+    pinged 10.8.0.2
+    beside pinged 10.8.0.1
+    tell "mkdir -p /www; netpeer pattern 20000000 >/www/file"
+    tell "httpd -p 80 -h /www"
+    beside ask sum "wget -q -O - http://10.8.0.1/file | md5sum"
+    [ "$(cat other/answer)" = "$(./netpeer pattern 20000000 | md5sum)" ] ||
+        echo "the other got '$(cat other/answer)'"
+    beside net_finish
+    carried 0
+    net_finish
+}
+
+# tap_with VHOST COUNTED: and what axvm then says of the frames to the guest.
+tap_with() {
+    memory=384M limit=240
+    tunctl -t tap0 >/dev/null
+    ifconfig tap0 10.9.0.1 netmask 255.255.255.0 up
+    net_guest <<END
+[[net]]
+mode = "tap"
+ifname = "tap0"
+vhost = "$1"
+END
+    net_start
+    tell "ifconfig eth0 10.9.0.2 netmask 255.255.255.0 up"
+    pinged 10.9.0.1
+    ping -c 5 -w "$limit" 10.9.0.2 >out
+    grep -q ' 5 packets received' out || cat out
+    transferred 10.9.0.1:8000 10.9.0.2
+    axvm net linux >card
+    grep -q "to guest  *$2 frames" card || cat card
+    net_finish
+    tunctl -d tap0 >/dev/null
+}
+tap() {
+    modprobe tun
+    tap_with off '[1-9][0-9]*'
+}
+tap_vhost() {
+    modprobe tun
+    modprobe vhost_net
+    tap_with on 0
+    grep -q 'counted by the kernel' card || cat card
+}
+
+# The cable of a running guest.
+link() {
+    net_guest <<END
+[[net]]
+mode = "user"
+END
+    net_start
+    tell "ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up"
+    pinged 10.0.2.2
+    axvm net linux down >card
+    grep -q 'link down, unplugged' card || cat card
+    carried 0
+    ask ping "ping -c 1 -w 1 10.0.2.2 2>&1 | grep ' 0 packets received'"
+    grep -q . answer || echo "it reaches the host without a cable"
+    axvm net linux up >card
+    grep -q 'link up' card || cat card
+    carried 1
+    pinged 10.0.2.2
+    net_finish
 }

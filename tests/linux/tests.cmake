@@ -35,4 +35,4 @@ axvm_linux(linux_vsock linux 360 --virtio
 
 # Debian's network card driver on every link of ours.
 axvm_linux(linux_net linux 900 --net $<TARGET_FILE:axvm-run>
-    cloud-user)
+    cloud-user cloud-link cloud-pair cloud-tap cloud-tap-vhost)
