@@ -636,6 +636,41 @@ Test(virtio, takes_no_harm_from_a_packed_ring_that_does_not_end)
     cr_expect(ax_driver_needs_reset(&d));
 }
 
+/* kvmtool's CVE-2021-45464: an index that the driver chose, used unchecked. */
+Test(virtio, an_index_beyond_its_queues_reaches_none)
+{
+    static const uint32_t beyond[] = {QUEUES, AX_DRIVER_QUEUES, 0x7fffffff,
+                                      0x80000000, UINT32_MAX};
+    struct ax_virtq_layout layouts[QUEUES];
+    unsigned kicks;
+
+    cr_assert(ax_driver_negotiate(&d, 0));
+    for (unsigned i = 0; i < QUEUES; i++)
+        layouts[i] = echo()->v.queues[i].layout;
+    for (size_t i = 0; i < AX_ARRAY_LEN(beyond); i++) {
+        ax_driver_set(&d, VIRTIO_MMIO_QUEUE_SEL, 4, beyond[i]);
+        ax_driver_set(&d, VIRTIO_MMIO_QUEUE_NUM, 4, 16);
+        for (unsigned off = VIRTIO_MMIO_QUEUE_DESC_LOW;
+             off <= VIRTIO_MMIO_QUEUE_USED_HIGH; off += 4)
+            ax_driver_set(&d, off, 4, 0x1000);
+        ax_driver_set(&d, VIRTIO_MMIO_QUEUE_READY, 4, 1);
+        cr_expect_eq(ax_driver_get(&d, VIRTIO_MMIO_QUEUE_READY, 4), 0);
+        cr_expect_eq(ax_driver_get(&d, VIRTIO_MMIO_QUEUE_NUM_MAX, 4), 0);
+        ax_driver_set(&d, VIRTIO_MMIO_QUEUE_NOTIFY, 4, beyond[i]);
+    }
+    for (unsigned i = 0; i < QUEUES; i++)
+        cr_expect_arr_eq(&echo()->v.queues[i].layout, &layouts[i],
+                         sizeof(layouts[i]));
+    cr_assert(ax_driver_start(&d, 0, 16));
+    ax_driver_settle(&d);
+    kicks = echo()->kicks;
+    for (size_t i = 0; i < AX_ARRAY_LEN(beyond); i++)
+        ax_driver_set(&d, VIRTIO_MMIO_QUEUE_NOTIFY, 4, beyond[i]);
+    ax_driver_settle(&d);
+    cr_expect_eq(echo()->kicks, kicks);
+    ask_echo(1);
+}
+
 Test(virtio, takes_no_harm_from_a_flood_of_notifications)
 {
     cr_assert(ax_driver_start(&d, 0, 16));

@@ -563,6 +563,27 @@ Test(virtio_blk, refuses_what_lies_beyond_the_end)
     cr_expect_eq(disk_byte(SECTORS - 1), pattern(SECTORS - 1));
 }
 
+/* 4 GiB and a sector, which is a sector where a length has 32 bits. */
+Test(virtio_blk, refuses_lengths_that_add_up_past_32_bits)
+{
+    enum { PARTS = 128, PART = 32 << 20 };
+    const struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_IN};
+    struct ax_driver_buf bufs[PARTS + 3];
+    const uint8_t none = NO_STATUS;
+
+    plain();
+    d.indirect = true;
+    bufs[0] = (struct ax_driver_buf){ax_driver_put(&d, &header, 16), 16, false};
+    for (unsigned i = 1; i <= PARTS; i++)
+        bufs[i] = (struct ax_driver_buf){AX_DRIVER_MEMORY - PART, PART, true};
+    bufs[PARTS + 1] = buffer(SECTOR, true);
+    bufs[PARTS + 2] =
+        (struct ax_driver_buf){ax_driver_put(&d, &none, 1), 1, true};
+    cr_expect_geq(ax_driver_ask(&d, 0, bufs, AX_ARRAY_LEN(bufs)), 0);
+    cr_expect_eq(*at(bufs[PARTS + 2]), VIRTIO_BLK_S_IOERR);
+    cr_expect_not(ax_driver_needs_reset(&d));
+}
+
 Test(virtio_blk, refuses_ranges_that_it_did_not_offer)
 {
     struct ax_driver_buf odd;
