@@ -77,18 +77,27 @@ case_share() {
     umount /mnt
 }
 
+# can_open FILE: waits until it is there and leads somewhere.
+can_open() { until (: <>"$1") 2>/dev/null; do usleep 10000; done; }
+
 # A shell on the second virtio console, and a port that answers.
 case_console() {
-    for port in /sys/class/virtio-ports/*; do
-        grep -qs org.axvm.test "$port/name" && name=${port##*/}
+    port=''
+    until [ "$port" ]; do # the driver finds its ports in its own time
+        usleep 10000
+        port=$(grep -ls org.axvm.test /sys/class/virtio-ports/*/name)
     done
+    port=${port%/name}
+    port=/dev/${port##*/}
+    can_open "$port"
+    can_open /dev/hvc1
     {
         setsid sh -c 'exec sh -i </dev/hvc1 >/dev/hvc1 2>&1'
         echo "ax: left"
     } &
     echo "ax: ready"
-    read -r line <"/dev/$name"
-    echo "you said $line" >"/dev/$name"
+    read -r line <"$port"
+    echo "you said $line" >"$port"
     wait
 }
 
@@ -96,6 +105,7 @@ case_console() {
 case_memory() {
     dd if=/dev/urandom of=/kept bs=64k count=64 2>/dev/null
     sum=$(md5sum </kept)
+    can_open /dev/hvc0
     echo "ax: ready"
     while read -r line; do
         case $line in
