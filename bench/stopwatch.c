@@ -8,6 +8,13 @@
  * held at FIRST, in KiB, without mappings of 128 MiB and more (the guest's
  * RAM). LAST may be "": the command is killed at FIRST. Status 1 if a text does
  * not come within two minutes. For scripts/bench.sh.
+ *
+ *     stopwatch --phases COMMAND...
+ *
+ * Prints a line "NAME WALL CPU" for each phase of the guest's work:
+ * microseconds from its line "ax: NAME begins" to its line "ax: NAME ends", and
+ * those of processor time that the command's process, its guest included, took
+ * between.
  */
 #include <err.h>
 #include <poll.h>
@@ -105,6 +112,46 @@ static pid_t start(char **argv, int *out)
     return pid;
 }
 
+static int64_t cpu_ns(clockid_t clock)
+{
+    struct timespec used;
+
+    if (clock_gettime(clock, &used))
+        err(2, "clock of the command");
+    return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
+}
+
+/* Until its output ends. */
+static int phases(char **argv)
+{
+    static struct output out;
+    char name[32] = "", line[80];
+    clockid_t clock;
+    pid_t pid = start(argv, &out.fd);
+    size_t at = 0;
+
+    if (clock_getcpuclockid(pid, &clock))
+        errx(2, "no clock of the command's");
+    while ((at = await(&out, at, " begins"))) {
+        int64_t wall = now_ns(), cpu = cpu_ns(clock);
+        const char *from = memrchr(out.text, '\n', at);
+
+        if (!from || sscanf(from, "\nax: %31s begins", name) != 1)
+            continue;
+        snprintf(line, sizeof(line), "ax: %s ends", name);
+        at = await(&out, at, line);
+        if (!at)
+            break;
+        wall = now_ns() - wall;
+        cpu = cpu_ns(clock) - cpu;
+        printf("%s %lld %lld\n", name, (long long)wall / 1000,
+               (long long)cpu / 1000);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return *name ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     static struct output out;
@@ -113,6 +160,8 @@ int main(int argc, char **argv)
     size_t at;
     pid_t pid;
 
+    if (argc > 2 && !strcmp(argv[1], "--phases"))
+        return phases(argv + 2);
     if (argc < 4)
         errx(2, "usage: stopwatch FIRST LAST COMMAND...");
     begin = now_ns();

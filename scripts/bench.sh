@@ -24,7 +24,7 @@ done
 cd "$top"
 mkdir -p build
 "$top/scripts/setup.sh" build
-targets=(bareloop stopwatch bench_guests bench_control bench_gdb bench_vsock)
+targets=(bareloop stopwatch disk bench_guests bench_control bench_gdb bench_vsock)
 if [ -z "$axvm" ]; then
     axvm=$top/build/static/axvm-run
     targets+=(axvm-run)
@@ -90,7 +90,8 @@ median() {
 }
 
 declare -A title=([bare]='bare loop' [axvm]=axvm-run
-    [microvm]='QEMU microvm' [pc]='QEMU pc' [lkvm]=kvmtool)
+    [microvm]='QEMU microvm' [pc]='QEMU pc' [pc-iothread]='pc, iothread'
+    [lkvm]=kvmtool)
 
 # header LABEL VMM...: what the columns of the rows below are.
 header() {
@@ -126,88 +127,95 @@ row() {
 
 printf '%s; medians of %s rounds; x: times the first column\n' \
     "$("$axvm" --version 2>/dev/null | head -n 1)" "$rounds"
-header "" "${vmms[@]}"
-measure pio 2 Z pio kernel
-row 'port read, a device answers' pio 100000 us
-measure mmio 2 Z mmio split
-row 'MMIO read, a device answers' mmio 100000 us
-measure serial 2 Z serial kernel
-row 'byte written to the UART' serial 100000 us
-measure first 1 '' pio kernel
-row 'exec to the first byte, 256 MiB' first 1000 ms
-measure resident 3 '' pio kernel
-row 'resident without guest RAM' resident 1024 MiB
+bench_host() {
+    header "" "${vmms[@]}"
+    measure pio 2 Z pio kernel
+    row 'port read, a device answers' pio 100000 us
+    measure mmio 2 Z mmio split
+    row 'MMIO read, a device answers' mmio 100000 us
+    measure serial 2 Z serial kernel
+    row 'byte written to the UART' serial 100000 us
+    measure first 1 '' pio kernel
+    row 'exec to the first byte, 256 MiB' first 1000 ms
+    measure resident 3 '' pio kernel
+    row 'resident without guest RAM' resident 1024 MiB
 
-# ---- control: the library itself, beside a bare loop that is kicked
+    # ---- control: the library itself, beside a bare loop that is kicked
 
-for ((round = 0; round < rounds; round++)); do
-    "$bench/control" 2>>"$work/errors" | while read -r name ns; do
-        echo "$ns" >>"$work/control.$name"
+    for ((round = 0; round < rounds; round++)); do
+        "$bench/control" 2>>"$work/errors" | while read -r name ns; do
+            echo "$ns" >>"$work/control.$name"
+        done
     done
-done
-printf '\n%-31s' 'stopping and asking'
-for name in bare-kick suspend resume list-in-flood list-in-flood-99; do
-    median "$work/control.$name" >"$work/$name"
-done
-awk -v kick="$(cat "$work/bare-kick")" -v suspend="$(cat "$work/suspend")" \
-    -v resume="$(cat "$work/resume")" -v list="$(cat "$work/list-in-flood")" \
-    -v most="$(cat "$work/list-in-flood-99")" 'BEGIN {
-        if (!kick) { print " -"; exit }
-        printf "\nkick of a bare loop             %9.2f us\n", kick / 1000
-        printf "suspend                         %9.2f us %5.2fx\n",
-            suspend / 1000, suspend / kick
-        printf "resume                          %9.2f us %5.2fx\n",
-            resume / 1000, resume / kick
-        printf "list, 8 vCPUs flood exits       %9.2f ms, 99 of 100 within %.2f ms\n",
-            list / 1e6, most / 1e6
-    }'
-
-# ---- debugging: the stub, beside a bare loop that steps
-
-for ((round = 0; round < rounds; round++)); do
-    "$bench/gdb" 2>>"$work/errors" | while read -r name ns; do
-        echo "$ns" >>"$work/gdb.$name"
+    printf '\n%-31s' 'stopping and asking'
+    for name in bare-kick suspend resume list-in-flood list-in-flood-99; do
+        median "$work/control.$name" >"$work/$name"
     done
-done
-printf '\n%-31s' 'debugging'
-for name in bare-step stepi access-alone access-attached memory-digits \
-    memory-bytes; do
-    median "$work/gdb.$name" >"$work/$name"
-done
-awk -v bare="$(cat "$work/bare-step")" -v step="$(cat "$work/stepi")" \
-    -v alone="$(cat "$work/access-alone")" \
-    -v attached="$(cat "$work/access-attached")" \
-    -v digits="$(cat "$work/memory-digits")" \
-    -v bytes="$(cat "$work/memory-bytes")" 'BEGIN {
-        if (!bare) { print " -"; exit }
-        printf "\nsingle step of a bare loop       %9.2f us\n", bare / 1000
-        printf "stepi through the stub          %9.2f us %5.2fx\n",
-            step / 1000, step / bare
-        printf "port write, debugger attached   %9.2f us %5.2fx\n",
-            attached / 1000, attached / alone
-        printf "memory, digits (m packets)      %9.0f MB/s\n",
-            16777.216 / (digits / 1e6)
-        printf "memory, bytes (x packets)       %9.0f MB/s\n",
-            16777.216 / (bytes / 1e6)
-    }'
+    awk -v kick="$(cat "$work/bare-kick")" -v suspend="$(cat "$work/suspend")" \
+        -v resume="$(cat "$work/resume")" -v list="$(cat "$work/list-in-flood")" \
+        -v most="$(cat "$work/list-in-flood-99")" 'BEGIN {
+            if (!kick) { print " -"; exit }
+            printf "\nkick of a bare loop             %9.2f us\n", kick / 1000
+            printf "suspend                         %9.2f us %5.2fx\n",
+                suspend / 1000, suspend / kick
+            printf "resume                          %9.2f us %5.2fx\n",
+                resume / 1000, resume / kick
+            printf "list, 8 vCPUs flood exits       %9.2f ms, 99 of 100 within %.2f ms\n",
+                list / 1e6, most / 1e6
+        }'
 
-# ---- vsock: the device and a driver, beside a socket alone
+    # ---- debugging: the stub, beside a bare loop that steps
 
-"$bench/vsock" 2>>"$work/errors" | awk '
-    { ns[$1] = $2 }
-    function rate(label, mib) {
-        printf "%-31s %9.0f MiB/s %5.2fx\n", label, 1e9 / mib,
-            mib / ns["vsock_floor_mib"]
-    }
-    END {
-        if (!NR) exit
-        printf "\nvsock; x: times a socket alone\n"
-        rate("from the guest, 64 KiB packets", ns["vsock_to_host_mib"])
-        rate("to the guest, 4 KiB buffers", ns["vsock_to_guest_4k_mib"])
-        rate("to the guest, 64 KiB buffers", ns["vsock_to_guest_64k_mib"])
-        printf "%-31s %9.2f us    %5.2fx\n", "64 bytes there and back",
-            ns["vsock_trip"] / 1000, ns["vsock_trip"] / ns["vsock_floor_trip"]
-    }' || true
+    for ((round = 0; round < rounds; round++)); do
+        "$bench/gdb" 2>>"$work/errors" | while read -r name ns; do
+            echo "$ns" >>"$work/gdb.$name"
+        done
+    done
+    printf '\n%-31s' 'debugging'
+    for name in bare-step stepi access-alone access-attached memory-digits \
+        memory-bytes; do
+        median "$work/gdb.$name" >"$work/$name"
+    done
+    awk -v bare="$(cat "$work/bare-step")" -v step="$(cat "$work/stepi")" \
+        -v alone="$(cat "$work/access-alone")" \
+        -v attached="$(cat "$work/access-attached")" \
+        -v digits="$(cat "$work/memory-digits")" \
+        -v bytes="$(cat "$work/memory-bytes")" 'BEGIN {
+            if (!bare) { print " -"; exit }
+            printf "\nsingle step of a bare loop       %9.2f us\n", bare / 1000
+            printf "stepi through the stub          %9.2f us %5.2fx\n",
+                step / 1000, step / bare
+            printf "port write, debugger attached   %9.2f us %5.2fx\n",
+                attached / 1000, attached / alone
+            printf "memory, digits (m packets)      %9.0f MB/s\n",
+                16777.216 / (digits / 1e6)
+            printf "memory, bytes (x packets)       %9.0f MB/s\n",
+                16777.216 / (bytes / 1e6)
+        }'
+
+    # ---- vsock: the device and a driver, beside a socket alone
+
+    "$bench/vsock" 2>>"$work/errors" | awk '
+        { ns[$1] = $2 }
+        function rate(label, mib) {
+            printf "%-31s %9.0f MiB/s %5.2fx\n", label, 1e9 / mib,
+                mib / ns["vsock_floor_mib"]
+        }
+        END {
+            if (!NR) exit
+            printf "\nvsock; x: times a socket alone\n"
+            rate("from the guest, 64 KiB packets", ns["vsock_to_host_mib"])
+            rate("to the guest, 4 KiB buffers", ns["vsock_to_guest_4k_mib"])
+            rate("to the guest, 64 KiB buffers", ns["vsock_to_guest_64k_mib"])
+            printf "%-31s %9.2f us    %5.2fx\n", "64 bytes there and back",
+                ns["vsock_trip"] / 1000, ns["vsock_trip"] / ns["vsock_floor_trip"]
+        }' || true
+}
+if [ -w /dev/kvm ]; then
+    bench_host
+else
+    printf '\n/dev/kvm cannot be opened: only the lab is measured\n'
+fi
 
 strip -o "$work/stripped" "$axvm"
 printf '\nstatic binary, stripped: %s bytes\n' "$(stat -c %s "$work/stripped")"
@@ -227,7 +235,7 @@ kernel=$("$top/scripts/lab-kernel.sh" cloud) || {
 "$top/tests/linux/make-initrd.sh" "$work/initrd"
 options=(--axvm "$axvm" --timeout 900 --file "$bench/stopwatch"
     --file "$work/initrd" --file "$kernel/vmlinuz"
-    --file "$top/bench/linux.sh")
+    --file "$top/bench/linux.sh" --file "$top/bench/disk.sh")
 
 # QEMU is linked dynamically: take its libraries and firmware along.
 if has qemu-system-x86_64; then
@@ -244,13 +252,33 @@ if has qemu-system-x86_64; then
     options+=(--file "$work/qemu")
 fi
 ! has lkvm || options+=(--file "$(command -v lkvm)")
-"$top/scripts/lab.sh" x86_64 "${options[@]}" --log "$work/log" -- \
-    sh linux.sh "$rounds" </dev/null >"$work/lab" 2>&1 || {
-    tail -n 20 "$work/lab"
-    die "the lab failed"
+# in_lab SCRIPT: runs it there with the number of rounds; its lines begin with
+# its name, a VMM and what was measured, and pile up in $work/NAME.[PHASE.]VMM.
+in_lab() {
+    "$top/scripts/lab.sh" x86_64 "${options[@]}" --log "$work/log" -- \
+        sh "$1.sh" "$rounds" </dev/null >"$work/lab" 2>&1 || {
+        tail -n 20 "$work/lab"
+        die "the lab failed"
+    }
+    sed -n "s/\r*\$//; s/^$1: //p" "$work/log"
 }
 while read -r vmm us _; do
     echo "$us" >>"$work/linux.$vmm"
-done < <(sed -n 's/\r*$//; s/^linux: //p' "$work/log")
+done < <(in_lab linux)
 header 'in the lab' axvm microvm pc lkvm
 row 'Linux, exec to /init' linux 1000000 s
+
+# ---- a disk, one request at a time; its time and the processor's
+
+options+=(--memory 2048)
+"$top/tests/linux/make-initrd.sh" --virtio "$work/initrd" "$bench/disk"
+while read -r vmm phase wall_us cpu_us; do
+    echo "$wall_us" >>"$work/disk-$phase.$vmm"
+    echo "$cpu_us" >>"$work/disk-$phase-cpu.$vmm"
+done < <(in_lab disk)
+header 'a disk in the lab' axvm microvm pc pc-iothread lkvm
+for what in 'read-4k 2000' 'write-4k 2000' 'read-1m 96' 'write-1m 96'; do
+    read -r phase count <<<"$what"
+    row "$phase, per request" "disk-$phase" "$count" us
+    row "$phase, processor" "disk-$phase-cpu" "$count" us
+done

@@ -2,7 +2,7 @@
 # guest-virtio.sh - what a guest of virtio.sh does: ax.case= on its command line
 # names a function here. Read by guest-init.sh. Says "ax: KEY VALUE" lines.
 
-for module in virtio_mmio virtio_blk virtio_net virtio_console virtio-rng \
+for module in virtio_pci virtio_mmio virtio_blk virtio_net virtio_console virtio-rng \
     virtio_balloon vmw_vsock_virtio_transport ext4 9p 9pnet_virtio; do
     modprobe -q "$module" 2>/dev/null
 done
@@ -52,6 +52,9 @@ case_disk_fio() {
     echo "ax: verified $(grep -c '^  read: .*(8192KiB/' /fio)"
     cat /fio
 }
+
+# What bench/disk.sh measures.
+case_bench_disk() { disk /dev/vda; }
 
 # Goes on when the disk has another size, and keeps something at its new end.
 case_disk_resize() {
