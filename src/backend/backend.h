@@ -139,6 +139,10 @@ struct ax_backend_ops {
                     bool on);
     int (*irq_event)(struct ax_engine_vm *vm, unsigned line, int fd, bool on);
 
+    /* With an irqchip of the engine's own, irq_event takes a turn through a
+     * thread of the host's, and irq_line none. */
+    bool irq_event_late;
+
     /* Any thread: does the vCPU sleep inside the engine (HLT, wait for SIPI)?
      */
     bool (*vcpu_blocked)(struct ax_engine_vcpu *vcpu);

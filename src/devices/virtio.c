@@ -73,7 +73,7 @@ static void virtio_raise(struct ax_virtio *v, uint32_t why)
 {
     __atomic_fetch_or(reg(v, VIRTIO_MMIO_INTERRUPT_STATUS), why,
                       __ATOMIC_RELEASE);
-    if (v->irq_armed)
+    if (v->irq_armed && !v->dev.env.fast.irq_event_late)
         eventfd_write(v->irq_event, 1);
     else
         ax_irq_pulse(&v->dev.env.irq);
@@ -81,8 +81,9 @@ static void virtio_raise(struct ax_virtio *v, uint32_t why)
 
 static void virtio_acknowledge(struct ax_virtio *v, uint32_t what)
 {
-    /* Whoever works on a lent queue interrupts without telling us. */
-    if (v->lent)
+    /* Whoever works on a lent queue interrupts without telling us, and what
+     * deaf_arm keeps from us cannot be taken back. */
+    if (v->lent || v->deaf >= 0)
         what &= ~(uint32_t)VIRTIO_MMIO_INT_VRING;
     __atomic_fetch_and(reg(v, VIRTIO_MMIO_INTERRUPT_STATUS), ~what,
                        __ATOMIC_RELEASE);
@@ -233,6 +234,35 @@ int ax_virtio_irq_event(const struct ax_virtio *v)
     return v->irq_event;
 }
 
+/*
+ * A driver acknowledges each interrupt, which nobody waits for: interrupts are
+ * edges, and a driver looks into its queues whenever the bit is set. So the
+ * bit stays once it was set, and the usual acknowledgement, of that bit alone,
+ * ends in an eventfd that nobody reads, without coming to this process.
+ */
+static void deaf_arm(struct ax_virtio *v)
+{
+    const struct ax_device_env *env = &v->dev.env;
+
+    v->deaf = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (v->deaf >= 0 &&
+        ax_fast_doorbell(&env->fast, v->dev.base + VIRTIO_MMIO_INTERRUPT_ACK,
+                         VIRTIO_MMIO_INT_VRING, v->deaf, true)) {
+        close(v->deaf);
+        v->deaf = -1;
+    }
+}
+
+static void deaf_disarm(struct ax_virtio *v)
+{
+    if (v->deaf < 0)
+        return;
+    ax_fast_doorbell(&v->dev.env.fast, v->dev.base + VIRTIO_MMIO_INTERRUPT_ACK,
+                     VIRTIO_MMIO_INT_VRING, v->deaf, false);
+    close(v->deaf);
+    v->deaf = -1;
+}
+
 /* What the engine does not have, or the host refuses, goes the slow way. */
 static void virtio_open_short_ways(struct ax_virtio *v)
 {
@@ -248,6 +278,7 @@ static void virtio_open_short_ways(struct ax_virtio *v)
         v->doorbell = -1;
     }
     bell_arm(v, true);
+    deaf_arm(v);
     v->irq_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     v->irq_armed =
         v->irq_event >= 0 && env->irq.set &&
@@ -261,6 +292,7 @@ static void virtio_open_short_ways(struct ax_virtio *v)
 static void virtio_close_short_ways(struct ax_virtio *v)
 {
     bell_arm(v, false);
+    deaf_disarm(v);
     if (v->irq_armed)
         ax_fast_irq_event(&v->dev.env.fast, v->dev.env.irq.line, v->irq_event,
                           false);
@@ -284,7 +316,7 @@ int ax_virtio_init(struct ax_virtio *v, const struct ax_virtio_ops *ops,
     v->queue_count =
         queue_count < AX_VIRTIO_QUEUES ? queue_count : AX_VIRTIO_QUEUES;
     v->queue_size = queue_size;
-    v->doorbell = v->irq_event = -1;
+    v->doorbell = v->irq_event = v->deaf = -1;
     v->page = v->dev.env.page;
     v->page_owned = !v->page;
     if (v->page_owned)

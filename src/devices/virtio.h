@@ -74,6 +74,7 @@ struct ax_virtio {
     uint32_t driver_select;
     struct ax_virtq_layout layouts[AX_VIRTIO_QUEUES];
     int doorbell, irq_event; /* eventfds, -1: not the engine's way */
+    int deaf;                /* where acknowledgements end, -1: they come */
     bool doorbell_armed, irq_armed;
     unsigned lent; /* queues, a bit each */
     struct ax_watch *bell;

@@ -86,6 +86,7 @@ struct ax_fast {
     int (*doorbell)(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on);
     /* Signalling fd pulses the line. */
     int (*irq_event)(void *ctx, unsigned line, int fd, bool on);
+    bool irq_event_late; /* ... but struct ax_irq is sooner there */
     void *ctx;
 };
 

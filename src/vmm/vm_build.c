@@ -351,6 +351,8 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
         env.fast.doorbell = vm_doorbell;
     if (vm->env.ops->irq_event)
         env.fast.irq_event = vm_irq_event;
+    env.fast.irq_event_late =
+        vm->env.ops->irq_event_late && vm->plan.irqchip == AX_IRQCHIP_KERNEL;
     env.peer = vm_find_device(vm, ops->extends);
     if (ops == &ax_virtio_console) {
         env.consoles = vm->ports;

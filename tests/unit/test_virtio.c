@@ -683,7 +683,7 @@ Test(virtio, takes_no_harm_from_a_flood_of_notifications)
 /* ---- short ways of an engine ---- */
 
 struct ways {
-    int bell, irq;
+    int bell, irq, deaf;
     int64_t value;
     unsigned bells;
 };
@@ -692,6 +692,10 @@ static int ways_doorbell(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on)
 {
     struct ways *w = ctx;
 
+    if (gpa % AX_DEVICE_PAGE == VIRTIO_MMIO_INTERRUPT_ACK) {
+        w->deaf = on ? fd : -1;
+        return value == VIRTIO_MMIO_INT_VRING ? 0 : -EINVAL;
+    }
     w->bell = on ? fd : -1;
     w->value = value;
     w->bells += on;
@@ -735,6 +739,63 @@ Test(virtio_fast, goes_the_short_ways_of_an_engine)
                  VIRTIO_MMIO_INT_VRING);
     ax_driver_fini(&d);
     cr_expect(w.bell == -1 && w.irq == -1);
+}
+
+static void take_late_ways(struct ax_device_env *env, void *ctx)
+{
+    take_ways(env, ctx);
+    env->fast.irq_event_late = true;
+}
+
+Test(virtio_fast, takes_the_line_where_the_event_is_late)
+{
+    struct ways w = {.bell = -1, .irq = -1};
+    struct ax_driver_buf buf;
+    eventfd_t count;
+    unsigned id;
+    uint32_t len;
+
+    cr_assert_eq(ax_driver_init(&d, &echo_device, NULL, take_late_ways, &w), 0);
+    cr_assert(ax_driver_start(&d, 0, 16));
+    ax_driver_settle(&d);
+    buf = (struct ax_driver_buf){ax_driver_alloc(&d, 16), 16, true};
+    ax_driver_add(&d, 0, &buf, 1);
+    cr_assert_eq(eventfd_write(w.bell, 1), 0);
+    cr_expect(ax_driver_wait(&d, 0, &id, &len));
+    ax_driver_settle(&d);
+    cr_expect_eq(d.interrupts, 1);
+    cr_expect_eq(eventfd_read(w.irq, &count), -1);
+    ax_driver_fini(&d);
+}
+
+/* The driver's acknowledgement goes to the eventfd: the bit stays for the next
+ * interrupt. One of a change of the configuration comes, and is heard. */
+Test(virtio_fast, acknowledgements_do_not_come)
+{
+    struct ways w = {.bell = -1, .irq = -1, .deaf = -1};
+    const uint32_t both = VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG;
+    struct ax_driver_buf buf;
+    unsigned id;
+    uint32_t len;
+
+    cr_assert_eq(ax_driver_init(&d, &echo_device, NULL, take_ways, &w), 0);
+    cr_assert(w.deaf >= 0);
+    cr_assert(ax_driver_start(&d, 0, 16));
+    ax_driver_settle(&d);
+    cr_expect_eq(ax_driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS, 4), 0);
+    buf = (struct ax_driver_buf){ax_driver_alloc(&d, 16), 16, true};
+    ax_driver_add(&d, 0, &buf, 1);
+    cr_assert_eq(eventfd_write(w.bell, 1), 0);
+    cr_expect(ax_driver_wait(&d, 0, &id, &len));
+    ax_virtio_reconfigure(&echo()->v, 0, "x", 1);
+    cr_expect_eq(ax_driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS, 4), both);
+    ax_driver_set(&d, VIRTIO_MMIO_INTERRUPT_ACK, 4, both);
+    cr_expect_eq(ax_driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS, 4),
+                 VIRTIO_MMIO_INT_VRING);
+    ax_driver_set(&d, VIRTIO_MMIO_STATUS, 4, 0);
+    cr_expect_eq(ax_driver_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS, 4), 0);
+    ax_driver_fini(&d);
+    cr_expect_eq(w.deaf, -1);
 }
 
 Test(virtio_fast, lends_queues_to_who_works_on_them)

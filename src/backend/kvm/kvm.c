@@ -612,6 +612,7 @@ const struct ax_backend_ops ax_kvm = {
     .page_map = kvm_page_map,
     .doorbell = kvm_doorbell,
     .irq_event = kvm_irq_event,
+    .irq_event_late = true,
     .vm_seal = ax_kvm_arch_vm_seal,
     .irq_line = kvm_irq_line,
     .vcpu_create = kvm_vcpu_create,
