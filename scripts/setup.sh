@@ -25,7 +25,8 @@ packages() {
     fuzz) echo clang libclang-rt-14-dev ;;
     package) echo dpkg-dev file ;;
     lab)
-        echo qemu-system-x86 busybox-static cpio kmod e2fsprogs fio libslirp0
+        echo qemu-system-x86 busybox-static cpio kmod e2fsprogs fio \
+            libslirp0 git make gcc libc6-dev
         ;;
     vtx)
         echo bochs bochs-term bochsbios vgabios grub-pc-bin grub-common \

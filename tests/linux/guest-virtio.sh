@@ -69,17 +69,6 @@ case_disk_resize() {
     umount /mnt
 }
 
-case_share() {
-    mount -t 9p -o trans=virtio,version=9p2000.L work /mnt || return
-    echo "ax: file $(cat /mnt/file)"
-    echo "ax: $(cat /mnt/out /mnt/../outside 2>/dev/null)"
-    echo "by the guest" >/mnt/deep/made
-    dd if=/dev/urandom of=/mnt/large bs=64k count=16 2>/dev/null
-    mv /mnt/large /mnt/deep/large && mv /mnt/deep/large /mnt/large
-    echo "ax: sum $(md5sum </mnt/large)"
-    umount /mnt
-}
-
 # can_open FILE: waits until it is there and leads somewhere.
 can_open() { until (: <>"$1") 2>/dev/null; do usleep 10000; done; }
 

@@ -91,26 +91,6 @@ END
     [ "$(value late)" = kept ] || echo "its end: '$(value late)'"
 }
 
-# A directory of the host: what it holds, what is made in it, and that there is
-# no way out of it.
-share() {
-    mkdir -p shared/deep
-    echo secret >outside
-    echo hello >shared/file
-    ln -s ../outside shared/out
-    guest share <<END
-[[share]]
-tag = "work"
-path = "shared"
-END
-    start
-    finish
-    [ "$(value file)" = hello ] || echo "it reads '$(value file)'"
-    [ "$(said secret)" = 0 ] || echo "it gets out"
-    [ "$(cat shared/deep/made)" = "by the guest" ] || echo "nothing was made"
-    [ "$(value sum)" = "$(md5sum <shared/large)" ] || echo "sums differ"
-}
-
 # attach PORT: types to that console of the guest through descriptor 9, and what
 # it prints is in the file PORT, until detach.
 attach() {

@@ -8,7 +8,7 @@
     die "the lab's peer does not compile"
 initrd=(--virtio "$work/initrd" "$work/peer")
 options+=(--memory 2048 --file "$work/peer")
-for cases in virtio vsock; do # those about the network need more
+for cases in virtio vsock share; do # those about the network need more
     options+=(--file "$here/$cases-cases.sh")
 done
 
@@ -47,3 +47,7 @@ done
 lab_kernel=$("$top/scripts/lab-kernel.sh" cloud)
 modules=lib/modules/$(cat "$lab_kernel/release")
 options+=(--file "$lab_kernel/tree/$modules=/$modules")
+
+case " $*" in
+*-share*) . "$here/share-parts.sh" ;;
+esac
