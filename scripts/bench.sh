@@ -3,7 +3,8 @@
 #
 # Measures axvm-run (the static build) against a bare loop around KVM_RUN that
 # runs the same guests, and against QEMU where it is installed; in turn, in one
-# run, and prints medians. In the lab, how long Debian's kernel takes to /init.
+# run, and prints medians. In the lab, how long Debian's kernel takes to /init,
+# and what its disk and its network card cost.
 # Nothing here passes or fails: the ratios are for people to read. kvmtool has
 # no column unless its lkvm is installed; Debian 12 does not package it.
 
@@ -24,7 +25,8 @@ done
 cd "$top"
 mkdir -p build
 "$top/scripts/setup.sh" build
-targets=(bareloop stopwatch disk bench_guests bench_control bench_gdb bench_vsock)
+targets=(bareloop stopwatch disk net bench_guests bench_control bench_gdb
+    bench_vsock)
 if [ -z "$axvm" ]; then
     axvm=$top/build/static/axvm-run
     targets+=(axvm-run)
@@ -281,4 +283,28 @@ for what in 'read-4k 2000' 'write-4k 2000' 'read-1m 96' 'write-1m 96'; do
     read -r phase count <<<"$what"
     row "$phase, per request" "disk-$phase" "$count" us
     row "$phase, processor" "disk-$phase-cpu" "$count" us
+done
+
+# ---- TCP to the host; its time, and the processor's in the VMM (which does not
+# count what vhost does in the kernel)
+
+(cmake --preset release && cmake --build --preset release \
+    --target axvm-run) >build/release.log 2>&1 ||
+    die "the build failed: see build/release.log"
+# shellcheck disable=SC2034 # for net-parts.sh
+here=$top/tests/linux dynamic=$top/build/release/axvm-run
+. "$top/tests/linux/net-parts.sh"
+"$top/tests/linux/make-initrd.sh" --virtio "$work/initrd" "$bench/net"
+options+=(--timeout 3600 --file "$bench/net" --file "$top/bench/net.sh")
+while read -r vmm phase wall_us cpu_us; do
+    echo "$wall_us" >>"$work/net-$phase.$vmm"
+    echo "$cpu_us" >>"$work/net-$phase-cpu.$vmm"
+done < <(in_lab net)
+header 'TCP in the lab' axvm microvm pc
+for mode in user tap vhost; do
+    for what in 'trip 2000 trip' 'send 64 MiB' 'receive 64 MiB'; do
+        read -r phase count unit <<<"$what"
+        row "$mode: $phase, per $unit" "net-$mode-$phase" "$count" us
+        row "$mode: $phase, processor" "net-$mode-$phase-cpu" "$count" us
+    done
 done

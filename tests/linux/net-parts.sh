@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 # net-parts.sh - what run.sh --net takes along into the lab and into its guests.
-# Read by run.sh alone, which has $work, $here, $dynamic and the arrays initrd
-# and options.
+# Read by run.sh and bench.sh, which have $work, $here, $dynamic and the arrays
+# initrd and options.
 
 # Its own beside busybox, for both sides.
 "${CC:-cc}" -O2 -static -Wall -Wextra -Werror -o "$work/netpeer" \
