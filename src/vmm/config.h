@@ -164,8 +164,9 @@ struct ax_config {
     /* [kernel] */
     struct ax_config_path kernel, initrd, dtb, bios;
     struct ax_config_addr entry, kernel_load, initrd_load, dtb_load, bios_load;
-    char *cmdline; /* NULL: not given */
-    bool axvisor;  /* entry_point or kernel_load_addr given: their protocols */
+    char *cmdline;       /* NULL: not given */
+    bool virtio_cmdline; /* virtio devices are announced there, not by ACPI */
+    bool axvisor; /* entry_point or kernel_load_addr given: their protocols */
     enum ax_boot_protocol protocol;
     enum ax_entry_mode entry_mode;
     unsigned region_count;

@@ -291,6 +291,10 @@ const struct conf_key ax_config_keys[CONF_KEYS] = {
                             .words = image_location_words},
     [KEY_CMDLINE] = {"kernel", "cmdline", "kernel command line", KIND_STRING,
                      FIELD(cmdline)},
+    [KEY_VIRTIO_CMDLINE] = {"kernel", "virtio_cmdline",
+                            "virtio devices are announced on the command line, "
+                            "not by ACPI",
+                            KIND_BOOL, FIELD(virtio_cmdline)},
     [KEY_RAMDISK_PATH] = {"kernel", "ramdisk_path", "initial RAM disk",
                           KIND_PATH, FIELD(initrd)},
     [KEY_INITRD] = {"kernel", "initrd", "another name of ramdisk_path",

@@ -252,3 +252,22 @@ Test(acpi, reads_back_by_acpica)
     expect_text(text, "Local APIC NMI");
     cr_expect(strstr(text, "**** ") == NULL, "iasl complains:\n%s", text);
 }
+
+/* One announcement each: none here where the command line has them. */
+Test(acpi, leaves_virtio_to_the_command_line)
+{
+    struct ax_config conf = {.virtio_cmdline = true};
+    struct ax_plan plan = {.cpus = 1, .irqchip = AX_IRQCHIP_KERNEL};
+    size_t used;
+
+    plan.device_count = 1;
+    plan.devices[0] = (struct ax_plan_device){
+        .type = "virtio_blk", .base = 0xfe000000, .irq = 5};
+    used = ax_x86_acpi_build(&plan, AT, buf, sizeof(buf));
+    cr_expect(memmem(buf, used, "LNRO0005", 8));
+    plan.conf = &conf;
+    memset(buf, 0, sizeof(buf));
+    used = ax_x86_acpi_build(&plan, AT, buf, sizeof(buf));
+    cr_assert(used);
+    cr_expect_not(memmem(buf, used, "LNRO0005", 8));
+}

@@ -10,6 +10,7 @@
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/mptable.h"
 #include "devices/device.h"
+#include "vmm/config.h"
 
 enum { HEADER_LENGTH = 4, HEADER_CHECKSUM = 9 };
 enum { RSDP_SIZE = 36, RSDP_V1_SIZE = 20, RSDP_CHECKSUM = 8 };
@@ -229,11 +230,12 @@ static void aml_virtios(struct blob *b, const struct ax_plan *plan)
 {
     unsigned index = 0;
 
+    if (plan->conf && plan->conf->virtio_cmdline)
+        return; /* one driver each */
     for (unsigned i = 0; i < plan->device_count; i++) {
         const struct ax_plan_device *dev = &plan->devices[i];
 
-        if (!strncmp(dev->type, "virtio_", 7) && dev->irq != AX_IRQ_NONE &&
-            dev->base <= UINT32_MAX - AX_DEVICE_PAGE)
+        if (ax_x86_is_virtio(dev))
             aml_virtio(b, dev, index++);
     }
 }

@@ -5,6 +5,16 @@
 #define AX_ARCH_X86_64_ACPI_H
 
 #include "arch/arch.h"
+#include "devices/device.h"
+
+#include <string.h>
+
+/* Is it a virtio device that a guest can be told of? */
+static inline bool ax_x86_is_virtio(const struct ax_plan_device *dev)
+{
+    return !strncmp(dev->type, "virtio_", 7) && dev->irq != AX_IRQ_NONE &&
+           dev->base <= UINT32_MAX - AX_DEVICE_PAGE;
+}
 
 /*
  * Writes RSDP, RSDT, XSDT, FADT, FACS, DSDT and MADT, in that page-sized area,

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -149,10 +151,42 @@ int ax_x86_boot_initrd(struct boot *b, ax_gpa end)
     return 0;
 }
 
-int ax_x86_boot_cmdline(struct boot *b, const char *fallback, uint64_t max,
-                        ax_gpa *gpa)
+/* Virtio devices as kernels without ACPI look for them, SIZE@BASE:GSI. */
+static void print_virtios(FILE *to, const struct ax_plan *plan)
 {
-    const char *text = b->conf->cmdline ? b->conf->cmdline : fallback;
+    for (unsigned i = 0; i < plan->device_count; i++) {
+        const struct ax_plan_device *dev = &plan->devices[i];
+
+        if (ax_x86_is_virtio(dev))
+            fprintf(to, " virtio_mmio.device=%uK@%#" PRIx64 ":%u",
+                    AX_DEVICE_PAGE >> 10, dev->base, dev->irq);
+    }
+}
+
+/* What the guest's command line shall be; free() it. NULL: no memory. */
+static char *boot_words(const struct boot *b, const char *text)
+{
+    char *words = NULL;
+    size_t size;
+    FILE *to;
+
+    if (!b->conf->virtio_cmdline)
+        return strdup(text);
+    to = open_memstream(&words, &size);
+    if (!to)
+        return NULL;
+    fputs(text, to);
+    print_virtios(to, b->plan);
+    if (fclose(to)) {
+        free(words);
+        return NULL;
+    }
+    return words;
+}
+
+static int boot_place_cmdline(struct boot *b, const char *text, uint64_t max,
+                              ax_gpa *gpa)
+{
     const size_t len = strlen(text);
     uint8_t *p;
     int err;
@@ -163,10 +197,23 @@ int ax_x86_boot_cmdline(struct boot *b, const char *fallback, uint64_t max,
             "%s: the command line has %zu bytes, this kernel takes %" PRIu64,
             b->conf->file, len, max);
     err = ax_x86_boot_data(b, gpa, len + 1, "command line", &p);
-    if (err)
-        return err;
-    memcpy(p, text, len);
-    if (!b->conf->cmdline && len)
-        ax_x86_boot_say(b, ", default command line \"%s\"", text);
-    return 0;
+    if (!err)
+        memcpy(p, text, len);
+    return err;
+}
+
+int ax_x86_boot_cmdline(struct boot *b, const char *fallback, uint64_t max,
+                        ax_gpa *gpa)
+{
+    char *words = boot_words(b, b->conf->cmdline ? b->conf->cmdline : fallback);
+    int err;
+
+    if (!words)
+        return ax_x86_boot_fail(b, nowhere, -ENOMEM,
+                                "no memory for the command line");
+    err = boot_place_cmdline(b, words, max, gpa);
+    if (!err && !b->conf->cmdline && *words)
+        ax_x86_boot_say(b, ", default command line \"%s\"", words);
+    free(words);
+    return err;
 }

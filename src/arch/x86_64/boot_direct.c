@@ -126,6 +126,12 @@ static int direct_check_cmdline(const struct boot *b)
                                 "AxVisor's direct boot of a bzImage needs a "
                                 "cmdline, for example \"%s\"",
                                 ax_x86_linux_cmdline);
+    if (b->conf->virtio_cmdline)
+        return ax_x86_boot_fail(b, pos, -EINVAL,
+                                "AxVisor's direct boot announces no virtio "
+                                "devices on the command line: leave out "
+                                "virtio_cmdline, or kernel_load_addr and "
+                                "entry_point");
     len = strlen(b->conf->cmdline);
     if (len > max)
         return ax_x86_boot_fail(b, pos, -EFBIG,
