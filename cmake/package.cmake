@@ -18,8 +18,9 @@ set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_PACKAGE_SECTION otherosfs)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# Loaded when a crash report disassembles, and missed by nobody else.
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS libcapstone4)
+# Opened when they are needed: to disassemble in a crash report, and for network
+# cards in user mode, which is how they are unless told otherwise.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libcapstone4, libslirp0")
 # qemu-nbd, for qcow2 images.
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS qemu-utils)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA

@@ -72,7 +72,7 @@ case_disk_resize() {
 # can_open FILE: waits until it is there and leads somewhere.
 can_open() { until (: <>"$1") 2>/dev/null; do usleep 10000; done; }
 
-# A shell on the second virtio console, and a port that answers.
+# A login on the second virtio console, and a port that answers.
 case_console() {
     port=''
     until [ "$port" ]; do # the driver finds its ports in its own time
@@ -83,8 +83,10 @@ case_console() {
     port=/dev/${port##*/}
     can_open "$port"
     can_open /dev/hvc1
+    mkdir -p /etc
+    echo root::0:0:root:/:/bin/sh >/etc/passwd
     {
-        setsid sh -c 'exec sh -i </dev/hvc1 >/dev/hvc1 2>&1'
+        setsid getty -L hvc1 115200 vt100
         echo "ax: left"
     } &
     echo "ax: ready"

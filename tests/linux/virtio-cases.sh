@@ -113,6 +113,7 @@ printed() {
     await grep -q "$2" "$1" || echo "$1 does not print '$2'"
 }
 
+# A login and a shell on one console, and a port that no terminal is on.
 console() {
     guest console <<END
 [[console]]
@@ -126,6 +127,9 @@ END
     start
     heard ready
     attach hvc1
+    printed hvc1 'login:'
+    echo root >&9
+    printed hvc1 '# ' # login throws away what is typed before
     # shellcheck disable=SC2016 # the guest shall count
     echo 'echo $((6 * 7)) is it' >&9
     printed hvc1 '42 is it'

@@ -76,7 +76,7 @@ fields() {
         field Version "^$(cat "$top/VERSION")-1$" &&
         field Architecture "^$(dpkg --print-architecture)$" &&
         field Section . && field Maintainer '^.+ <.+@.+>$' &&
-        field Depends '(^|, )libc6 ' && field Recommends libcapstone4 &&
+        field Depends '(^|, )libc6 ' && field Recommends 'libcapstone4, libslirp0' &&
         field Description '^run a kernel'
 }
 scripts() {
