@@ -29,7 +29,7 @@ axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
 axvm_linux(linux_virtio linux 900 --virtio
     cloud-rng cloud-console cloud-balloon cloud-balloon-report
     cloud-disk-crash cloud-disk-two cloud-disk-fio cloud-disk-resize
-    generic-run)
+    cloud-idle generic-run)
 axvm_linux(linux_share linux 360 --virtio
     generic-share generic-share-build)
 axvm_linux(linux_vsock linux 360 --virtio

@@ -219,6 +219,52 @@ balloon_report() {
     detach
 }
 
+# switches: how often threads that are not vCPUs have slept.
+switches() {
+    for thread in "/proc/$(cat pid)"/task/*; do
+        case $(cat "$thread/comm") in
+        *vcpu*) ;;
+        *) cat "$thread/status" ;;
+        esac
+    done | awk '/^voluntary_ctxt/ { n += $2 } END { print n }'
+}
+
+# Nobody here wakes up for a guest that has nothing to do. What starts may still
+# be under way for a while; then, seconds pass in which nothing happens.
+are_still() {
+    before=$(switches)
+    usleep 3000000
+    [ "$before" -gt 0 ] && [ "$(switches)" = "$before" ]
+}
+idle() {
+    mkdir -p shared
+    guest idle <<END
+[[disk]]
+path = "disk.img"
+overlay = true
+[[net]]
+mode = "socket"
+path = "cable"
+[[console]]
+mode = "none"
+[[share]]
+tag = "work"
+path = "shared"
+[vsock]
+cid = 3
+uds = "vsock"
+[balloon]
+enabled = true
+END
+    start
+    heard ready
+    await are_still || echo "threads wake up: $before, then $(switches)"
+    attach hvc0
+    echo end >&9
+    finish
+    detach
+}
+
 # One command, with this machine's root as its own.
 run() {
     : >console
