@@ -98,6 +98,7 @@ static void multiboot_write(const struct boot *b, uint8_t *p, ax_gpa gpa,
 /* Everything but kernel and registers; *gpa is where the information lies. */
 static int multiboot_data(struct boot *b, bool axvisor, ax_gpa *gpa)
 {
+    const bool has_words = b->conf->cmdline || b->conf->virtio_cmdline;
     ax_gpa cmdline = AX_X86_CMDLINE_ADDR;
     uint8_t *p;
     int err = ax_x86_boot_tables(b, NULL);
@@ -105,13 +106,13 @@ static int multiboot_data(struct boot *b, bool axvisor, ax_gpa *gpa)
     *gpa = AX_X86_INFO_ADDR;
     if (!err)
         err = ax_x86_boot_initrd(b, AX_X86_HOLE_END);
-    if (!err && b->conf->cmdline)
+    if (!err && has_words)
         err = ax_x86_boot_cmdline(b, "", MB_CMDLINE_MAX, &cmdline);
     if (!err)
         err = ax_x86_boot_data(b, gpa, AX_X86_INFO_SIZE,
                                "multiboot information", &p);
     if (!err)
-        multiboot_write(b, p, *gpa, b->conf->cmdline ? cmdline : 0, axvisor);
+        multiboot_write(b, p, *gpa, has_words ? cmdline : 0, axvisor);
     return err;
 }
 
