@@ -298,6 +298,21 @@ static void check_boot(struct conf_load *load)
                       name);
 }
 
+/* UEFI firmware is handed no command line; other firmware finds one in the
+ * multiboot information. */
+static void check_virtio_cmdline(struct conf_load *load)
+{
+    static const struct conf_hint hint = {
+        .help = "leave it out: ACPI announces the devices then",
+    };
+
+    if (load->conf->virtio_cmdline && load->conf->protocol == AX_BOOT_UEFI)
+        ax_config_say(load, AX_SEVERITY_ERROR,
+                      load->given[KEY_VIRTIO_CMDLINE].val, &hint,
+                      "virtio_cmdline needs a command line, and boot protocol "
+                      "uefi has none");
+}
+
 static void check_initrd(struct conf_load *load)
 {
     struct ax_config *conf = load->conf;
@@ -448,6 +463,7 @@ void ax_config_check(struct conf_load *load)
     ax_config_infer_arch(load);
     ax_config_check_memory(load);
     check_boot(load);
+    check_virtio_cmdline(load);
     check_initrd(load);
     check_kernel(load);
     check_unused(load);

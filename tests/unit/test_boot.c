@@ -641,6 +641,27 @@ Test(boot, multiboot_passes_nothing_that_is_not_there)
                  "demands features 0x10");
 }
 
+static void expect_virtio_words(const char *words)
+{
+    const uint8_t *info = fx_at(&f, 0x6000, 4096);
+
+    cr_expect(fx_get(info, 4) & 4, "there is a command line");
+    cr_expect_str_eq(cmdline_at(fx_get(info + 16, 4)), words);
+}
+
+Test(boot, multiboot_hears_of_virtio_devices)
+{
+    f.conf.rng = true;
+    f.conf.virtio_cmdline = true;
+    fx_elf(&elf, false, 0x200000);
+    fx_multiboot(elf.bytes + FX_ELF_CODE + 64, 3, 0, 0, 0, 0, 0);
+    expect_boots(elf.bytes, sizeof(elf.bytes));
+    expect_virtio_words(" virtio_mmio.device=4K@0xfe000000:5");
+    use_cmdline("one");
+    expect_boots(elf.bytes, sizeof(elf.bytes));
+    expect_virtio_words("one virtio_mmio.device=4K@0xfe000000:5");
+}
+
 Test(boot, multiboot_honours_addresses_of_flat_files)
 {
     uint8_t img[4096] = {0};
@@ -803,6 +824,10 @@ Test(boot, firmware_below_finds_kernel_and_information)
     cr_expect_eq(memcmp(fx_at(&f, 0x200000, 6), "kernel", 6), 0);
     cr_expect_eq(fx_get(fx_at(&f, 0x6000, 4), 4), 0x41);
     expect_what("kernel file as it is at 0x200000");
+    f.conf.rng = true;
+    f.conf.virtio_cmdline = true;
+    expect_boots(NULL, 0);
+    expect_virtio_words(" virtio_mmio.device=4K@0xfe000000:5");
     f.conf.bios_load.given = false;
     expect_fails(NULL, 0, -EINVAL, "needs bios_load_addr");
     f.conf.bios_load = given(0x200000);

@@ -324,6 +324,25 @@ Test(config_check, uefi_firmware_has_a_key_of_its_own)
              "must not be empty");
 }
 
+Test(config_check, uefi_has_no_command_line_for_virtio_devices)
+{
+    static const char uefi[] = KERNEL "virtio_cmdline = true\n"
+                                      "uefi_firmware_path = \"u\"\n"
+                                      "bios_load_addr = 0xffc0_0000\n";
+    static const char bios[] = KERNEL "virtio_cmdline = true\n"
+                                      "bios_path = \"b\"\n"
+                                      "bios_load_addr = 0x8000\n";
+
+    load_bad(&l, uefi,
+             "dir/guest.toml:3:18: error: virtio_cmdline needs a "
+             "command line, and boot protocol uefi has none");
+    cr_assert(told(&l, "help: leave it out: ACPI announces the devices"));
+    l.sets[0] = "kernel.virtio_cmdline=false";
+    load_good(&l, uefi);
+    l.sets[0] = NULL;
+    load_good(&l, bios);
+}
+
 Test(config_check, a_bad_value_is_told_once)
 {
     load_bad(&l, KERNEL "boot_protocol = \"x\"\nenable_bios = false\n",
