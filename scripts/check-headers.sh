@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# check-headers.sh: does every header of src/ and of the fakes compile alone?
+# check-headers.sh: does every header of src/, fakes and fuzzers compile alone?
 #
 # Each is compiled twice in one file, so that its guard is tried as well, with
 # every compiler that is there. Prints the compiler's words; status 1 on errors.
@@ -25,5 +25,5 @@ while IFS= read -r header; do
             status=1
         }
     done
-done < <(find src tests/fake -name '*.h' | sort)
+done < <(find src tests/fake tests/fuzz -name '*.h' | sort)
 exit $status

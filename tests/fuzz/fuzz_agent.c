@@ -6,22 +6,14 @@
  * their numbers, and some of them are not there.
  */
 #include "debug/agent.h"
+#include "fuzz/input.h"
 
 #include <errno.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct guest {
     uint8_t seed;
     unsigned asked;
 };
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 static bool get_reg(void *ctx, unsigned reg, uint64_t *val)
 {

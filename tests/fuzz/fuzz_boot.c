@@ -4,6 +4,7 @@
  */
 #include "arch/arch.h"
 #include "arch/x86_64/regs.h"
+#include "fuzz/input.h"
 #include "memory/memory.h"
 #include "vmm/config.h"
 #include "vmm/image.h"
@@ -13,8 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { KNOBS = 8 };
 

@@ -5,14 +5,12 @@
  * The input is a line and, after an LF, an answer as JSON.
  */
 #include "control/command.h"
+#include "fuzz/input.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { WORDS = 64, REQUEST_MAX = 65536 - 64 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* One line without control characters. */
 static void check_error(const char *error)

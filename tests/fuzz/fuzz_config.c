@@ -5,14 +5,12 @@
  * A NUL byte, which TOML does not know, ends the file; what follows is one
  * override ("base.id=1").
  */
+#include "fuzz/input.h"
 #include "vmm/config.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A message is one or more whole lines without control characters. */
 static void report(void *ctx, enum ax_severity severity, const char *text)

@@ -12,6 +12,7 @@
 #include "control/server.h"
 #include "devices/loop.h"
 #include "fake/engine.h"
+#include "fuzz/input.h"
 #include "vmm/fleet.h"
 
 #include <jansson.h>
@@ -20,8 +21,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_MAX = 1 << 18, CARRY = 32 };
 
@@ -34,12 +33,6 @@ static const char *const files[] = {"one.toml", "two.toml", "bad.toml",
 /* ---- the world: once ---- */
 
 static char dir[40];
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 static char *in_dir(const char *name)
 {

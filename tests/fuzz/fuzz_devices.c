@@ -12,12 +12,10 @@
 #include "devices/registry.h"
 #include "fake/clock.h"
 #include "fake/console.h"
+#include "fuzz/input.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MODEL(name) &ax_##name,
 
@@ -33,26 +31,6 @@ struct board {
     struct ax_device *devices[MODELS];
     struct ax_device *ioapic;
 };
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint64_t input_take(struct input *in, unsigned bytes)
-{
-    uint64_t val = 0;
-
-    for (; bytes && in->size; bytes--, in->size--)
-        val = val << 8 | *in->data++;
-    return val;
-}
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 static void on_irq(void *ctx, unsigned line, bool level)
 {

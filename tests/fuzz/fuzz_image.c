@@ -2,14 +2,13 @@
  * fuzz_image.c - any bytes as a kernel image: probed, then loaded into 4 MiB of
  * guest memory, where it is linked and moved by an offset.
  */
+#include "fuzz/input.h"
 #include "memory/memory.h"
 #include "vmm/image.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What the header promises to whoever uses an image that was not refused. */
 static void check(const struct ax_image *image, const struct ax_source *src)

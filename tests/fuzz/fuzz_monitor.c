@@ -15,13 +15,11 @@
 #include "fake/engine.h"
 #include "fake/fleet.h"
 #include "fake/target.h"
+#include "fuzz/input.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { LINES = 32, WORDS = 64, TURNS = 8, INPUT_MAX = 1 << 14 };
 enum { NOT_HALTED = 1, FAILS = 2, NO_KERNEL = 4, STARTED = 8 };
@@ -38,12 +36,6 @@ struct run {
     bool running, done;
     char last; /* of what was said */
 };
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* ---- who hears of it ---- */
 

@@ -9,6 +9,7 @@
 #include "devices/loop.h"
 #include "devices/netlink_parts.h"
 #include "devices/unixsock.h"
+#include "fuzz/input.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,15 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { OPERATIONS_MAX = 300 };
 enum { BYTES, FRAMES, ROOM, SEND, LARGE, READ, LEAVE, OPERATIONS };
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
 
 struct world {
     struct ax_loop *loop;
@@ -36,21 +30,6 @@ struct world {
     unsigned room;
     bool refused;
 };
-
-static uint64_t input_take(struct input *in, unsigned bytes)
-{
-    uint64_t val = 0;
-
-    for (; bytes && in->size; bytes--, in->size--)
-        val = val << 8 | *in->data++;
-    return val;
-}
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* ---- the card ---- */
 
@@ -117,8 +96,7 @@ static void do_bytes(struct world *w, struct input *in)
     uint8_t bytes[256];
     const size_t len = input_take(in, 1);
 
-    for (size_t i = 0; i < len; i++)
-        bytes[i] = (uint8_t)input_take(in, 1);
+    input_fill(in, bytes, len);
     peer_write(w, bytes, len);
 }
 
@@ -160,8 +138,7 @@ static void send_one(struct world *w, struct input *in, bool large)
     };
 
     memset(bytes, 0, sizeof(bytes));
-    for (unsigned i = 12; i < 64; i++)
-        bytes[i] = (uint8_t)input_take(in, 1);
+    input_fill(in, bytes + 12, 52);
     if (ax_netlink_check(&frame.hdr, len, ax_netlink_caps(w->link)->takes))
         ax_netlink_send(w->link, 0, &frame);
     ax_netlink_flush(w->link);

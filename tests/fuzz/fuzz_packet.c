@@ -9,21 +9,13 @@
 #include "debug/annex.h"
 #include "debug/files.h"
 #include "debug/packet.h"
+#include "fuzz/input.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { EVENTS = 4096 };
 
 static const char text[] = "<text> of a#few$odd}characters*";
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* ---- out, and in again ---- */
 

@@ -4,11 +4,10 @@
  * repeated until it is full.
  */
 #include "arch/x86_64/paging.h"
+#include "fuzz/input.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { WORDS = 5, RAM = 16 * 4096, PAGES_SEEN = 4096, PAGES_CHECKED = 64 };
 

@@ -9,12 +9,11 @@
  */
 #include "fake/debugger.h"
 
+#include "fuzz/input.h"
 #include "vcpu/vcpu.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_MAX = 1 << 16, LINE_MAX_BYTES = 20000 };
 
@@ -30,12 +29,6 @@ static const struct ax_fake_step steps[] = {
 };
 static const struct ax_test_program program = {.steps = steps,
                                                .steps_size = sizeof(steps)};
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* What was begun is ended, and what runs is interrupted: an answer comes. */
 static void settle(struct ax_debugger *d)

@@ -16,6 +16,7 @@
  */
 #include "devices/share.h"
 #include "fake/p9_client.h"
+#include "fuzz/input.h"
 #include "log.h"
 
 #include <err.h>
@@ -35,7 +36,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     MESSAGES = 64,
@@ -51,7 +51,7 @@ struct place {
     char in[40], out[48];
 };
 
-static void require(bool truth, const char *what)
+static void must(bool truth, const char *what)
 {
     if (!truth) {
         warn("%s", what);
@@ -64,8 +64,8 @@ static void put_file(const char *dir, const char *name, const char *text)
     int at = open(dir, O_PATH | O_DIRECTORY);
     int fd = openat(at, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
-    require(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text),
-            name);
+    must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text),
+         name);
     close(fd);
     close(at);
 }
@@ -75,19 +75,19 @@ static void place_make(struct place *p)
     char path[64];
 
     strcpy(p->top, "/tmp/axvm-fuzz-XXXXXX");
-    require(mkdtemp(p->top), "a directory");
+    must(mkdtemp(p->top), "a directory");
     snprintf(p->in, sizeof(p->in), "%s/in", p->top);
     snprintf(p->out, sizeof(p->out), "%s/secret", p->top);
-    require(!mkdir(p->in, 0755), p->in);
+    must(!mkdir(p->in, 0755), p->in);
     put_file(p->top, "secret", secret);
     put_file(p->in, "file", "text");
     snprintf(path, sizeof(path), "%s/dir", p->in);
-    require(!mkdir(path, 0755), path);
+    must(!mkdir(path, 0755), path);
     put_file(path, "below", "text below");
     snprintf(path, sizeof(path), "%s/link", p->in);
-    require(!symlink("../secret", path), path);
+    must(!symlink("../secret", path), path);
     snprintf(path, sizeof(path), "%s/pipe", p->in);
-    require(!mkfifo(path, 0666), path);
+    must(!mkfifo(path, 0666), path);
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind,
@@ -109,11 +109,11 @@ static void place_check(const struct place *p)
     FILE *f = fopen(p->out, "r");
     struct stat st;
 
-    require(f && fread(buf, 1, sizeof(buf) - 1, f) == strlen(secret) &&
-                !strcmp(buf, secret),
-            "what is outside stays as it is");
+    must(f && fread(buf, 1, sizeof(buf) - 1, f) == strlen(secret) &&
+             !strcmp(buf, secret),
+         "what is outside stays as it is");
     fclose(f);
-    require(!stat(p->top, &st) && st.st_nlink == 3, "nothing new beside it");
+    must(!stat(p->top, &st) && st.st_nlink == 3, "nothing new beside it");
 }
 
 static void place_remove(const struct place *p)
@@ -130,9 +130,9 @@ static void begin(struct p9_client *c, struct ax_share *share)
 
     c->carry = p9_carry_to_share;
     c->ctx = share;
-    require(!p9_start(c, P9_MSIZE, 0), "a session");
+    must(!p9_start(c, P9_MSIZE, 0), "a session");
     for (unsigned i = 0; i < 4; i++)
-        require(!p9_walk(c, P9_ROOT, i + 1, names[i]), names[i]);
+        must(!p9_walk(c, P9_ROOT, i + 1, names[i]), names[i]);
 }
 
 /* One message; returns what of the input it was. */
@@ -172,17 +172,17 @@ static void fence(const char *dir)
     int rules;
 
     if (!attr.handled_access_fs) {
-        require(geteuid() != 0, "root without Landlock");
+        must(geteuid() != 0, "root without Landlock");
         return;
     }
     rule.parent_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-    require(rule.parent_fd >= 0 && rules >= 0 &&
-                !syscall(SYS_landlock_add_rule, rules,
-                         LANDLOCK_RULE_PATH_BENEATH, &rule, 0) &&
-                !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-                !syscall(SYS_landlock_restrict_self, rules, 0),
-            "a fence");
+    must(rule.parent_fd >= 0 && rules >= 0 &&
+             !syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH,
+                      &rule, 0) &&
+             !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+             !syscall(SYS_landlock_restrict_self, rules, 0),
+         "a fence");
     close(rules);
     close(rule.parent_fd);
 }
@@ -205,10 +205,10 @@ static void *run_input(void *arg)
     size_t at = 1;
     struct ax_share *share;
 
-    require(c, "memory");
+    must(c, "memory");
     fence(run->place.in);
-    require(!ax_share_create(run->place.in, readonly, &limits, NULL, &share),
-            run->place.in);
+    must(!ax_share_create(run->place.in, readonly, &limits, NULL, &share),
+         run->place.in);
     begin(c, share);
     for (unsigned i = 0; at < run->size && i < MESSAGES; i++)
         at += say(c, run->data + at, run->size - at);
@@ -240,9 +240,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     place_make(&run.place);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK);
-    require(!pthread_create(&thread, &attr, run_input, &run) &&
-                !pthread_join(thread, NULL),
-            "a thread");
+    must(!pthread_create(&thread, &attr, run_input, &run) &&
+             !pthread_join(thread, NULL),
+         "a thread");
     pthread_attr_destroy(&attr);
     place_check(&run.place);
     place_remove(&run.place);

@@ -11,6 +11,7 @@
 #include "devices/registry.h"
 #include "devices/virtio_conf.h"
 #include "fake/virtio_driver.h"
+#include "fuzz/input.h"
 
 #include <linux/virtio_blk.h>
 #include <stdio.h>
@@ -19,8 +20,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { SECTOR = 512, SECTORS = 256, SIZE = SECTORS * SECTOR };
 enum { OPERATIONS_MAX = 256, PIECES = 6, RINGS = 0x4000, NO_STATUS = 0xee };
@@ -46,26 +45,6 @@ struct world {
     uint64_t largest;
     ax_gpa status[AX_VIRTQ_SIZE]; /* of requests on queue 0, by id; 0: none */
 };
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint64_t input_take(struct input *in, unsigned bytes)
-{
-    uint64_t val = 0;
-
-    for (; bytes && in->size; bytes--, in->size--)
-        val = val << 8 | *in->data++;
-    return val;
-}
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* ---- requests ---- */
 

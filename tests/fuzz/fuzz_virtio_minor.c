@@ -13,12 +13,10 @@
 #include "devices/virtio_conf.h"
 #include "fake/console.h"
 #include "fake/virtio_driver.h"
+#include "fuzz/input.h"
 
 #include <linux/virtio_mmio.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PORTS = 3, QUEUES = 8, OPERATIONS_MAX = 200, BUFFERS = 4 };
 enum { ARENA = 0x200000, ARENA_BYTES = 64, ALLOCATED = 4096 };
@@ -39,11 +37,6 @@ enum {
     OPERATIONS,
 };
 
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct world {
     struct ax_driver d;
     struct ax_console *consoles[PORTS];
@@ -52,21 +45,6 @@ struct world {
     char name[8]; /* of the last one */
     unsigned queues;
 };
-
-static uint64_t input_take(struct input *in, unsigned bytes)
-{
-    uint64_t val = 0;
-
-    for (; bytes && in->size; bytes--, in->size--)
-        val = val << 8 | *in->data++;
-    return val;
-}
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* Mostly in memory, at times around its end, or far beyond it. */
 static ax_gpa take_address(struct input *in)
@@ -131,8 +109,7 @@ static void tell(struct world *w, struct input *in)
     const struct ax_driver_buf buf = {.gpa = ARENA, .len = len};
     uint8_t *bytes = ax_driver_at(&w->d, ARENA, ARENA_BYTES);
 
-    for (uint32_t i = 0; i < len; i++)
-        bytes[i] = (uint8_t)input_take(in, 1);
+    input_fill(in, bytes, len);
     add(w, queue, &buf, 1);
     ax_driver_notify(&w->d, queue);
 }
@@ -189,8 +166,7 @@ static void type(struct world *w, struct input *in)
     char text[8] = "";
     const unsigned len = (unsigned)input_take(in, 1) % sizeof(text);
 
-    for (unsigned i = 0; i < len; i++)
-        text[i] = (char)input_take(in, 1);
+    input_fill(in, text, len);
     fake_console_type(console, text);
     ax_device_poll(w->d.dev);
 }

@@ -13,6 +13,7 @@
 #include "devices/unixsock.h"
 #include "devices/virtio_conf.h"
 #include "fake/virtio_driver.h"
+#include "fuzz/input.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -20,8 +21,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { RX, TX, CONTROL, QUEUES, HDR = 12 };
 enum { OPERATIONS_MAX = 200, BUFFERS_MAX = 600, ARENA = 70000 };
@@ -41,11 +40,6 @@ enum {
     OPERATIONS,
 };
 
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct world {
     struct ax_driver d;
     char dir[32], path[48];
@@ -58,21 +52,6 @@ struct world {
     uint8_t wire[300000];
     size_t waiting; /* bytes in it */
 };
-
-static uint64_t input_take(struct input *in, unsigned bytes)
-{
-    uint64_t val = 0;
-
-    for (; bytes && in->size; bytes--, in->size--)
-        val = val << 8 | *in->data++;
-    return val;
-}
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* ---- the wire ---- */
 
@@ -109,8 +88,7 @@ static void peer_babbles(struct world *w, struct input *in)
     uint8_t bytes[16];
     const size_t len = input_take(in, 1) % sizeof(bytes);
 
-    for (size_t i = 0; i < len; i++)
-        bytes[i] = (uint8_t)input_take(in, 1);
+    input_fill(in, bytes, len);
     peer_write(w, bytes, len);
 }
 
@@ -221,8 +199,7 @@ static void send_any(struct world *w, struct input *in)
 
     take_header(w, in, len);
     bytes = ax_driver_at(&w->d, w->arena + HDR, len + 1);
-    for (uint32_t i = 0; i < 80 && i < len; i++)
-        bytes[i] = (uint8_t)input_take(in, 1);
+    input_fill(in, bytes, len < 80 ? len : 80);
     send_arena(w, in, len);
 }
 
@@ -251,8 +228,7 @@ static void command(struct world *w, struct input *in)
     const struct ax_driver_buf bufs[] = {{w->arena, len, false},
                                          {w->ack, 1, true}};
 
-    for (uint32_t i = 0; i < len; i++)
-        bytes[i] = (uint8_t)input_take(in, 1);
+    input_fill(in, bytes, len);
     ax_driver_add(&w->d, CONTROL, bufs, 2);
     ax_driver_notify(&w->d, CONTROL);
     ax_driver_settle(&w->d);

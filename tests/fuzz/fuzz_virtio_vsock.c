@@ -9,14 +9,13 @@
  */
 #include "devices/unixsock.h"
 #include "fake/vsock_guest.h"
+#include "fuzz/input.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { HOST_PORT = 52, PROGRAMS = 8, OPERATIONS_MAX = 300, REFILLS_MAX = 200 };
 
@@ -30,26 +29,6 @@ struct world {
     bool strayed; /* from the rules: nothing can be expected of the rings */
     bool packed;
 };
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint32_t input_take(struct input *in, unsigned bytes)
-{
-    uint32_t val = 0;
-
-    for (; bytes && in->size; bytes--, in->size--)
-        val = val << 8 | *in->data++;
-    return val;
-}
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* ---- the guest ---- */
 
@@ -165,7 +144,8 @@ static void host_connect(struct world *w, struct input *in)
         return;
     *fd = ax_unix_connect(w->path);
     require(*fd >= 0);
-    snprintf(line, sizeof(line), "CONNECT %u\n", input_take(in, 1) % 4);
+    snprintf(line, sizeof(line), "CONNECT %u\n",
+             (unsigned)input_take(in, 1) % 4);
     (void)!send(*fd, line, strlen(line), MSG_NOSIGNAL);
 }
 

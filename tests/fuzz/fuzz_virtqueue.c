@@ -10,13 +10,11 @@
  */
 #include "devices/virtqueue.h"
 
+#include "fuzz/input.h"
 #include "memory/memory.h"
 
 #include <linux/virtio_ring.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Two regions of RAM that touch, a gap, and one that cannot be written. */
 enum { RAM = 0x4000, MORE = 0x1000, ROM = 0x8000, ROM_BYTES = 0x1000 };
@@ -41,11 +39,6 @@ enum {
     OPERATIONS,
 };
 
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
 struct world {
     struct ax_memory mem;
     struct ax_virtq q;
@@ -55,21 +48,6 @@ struct world {
     struct ax_virtq_chain held[HELD];
     uint8_t before[RAM_BYTES];
 };
-
-static uint64_t input_take(struct input *in, unsigned bytes)
-{
-    uint64_t val = 0;
-
-    for (; bytes && in->size; bytes--, in->size--)
-        val = val << 8 | *in->data++;
-    return val;
-}
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
 
 /* ---- memory ---- */
 
@@ -183,8 +161,7 @@ static void poke_any(struct world *w, struct input *in)
     uint8_t bytes[16];
     const unsigned count = (unsigned)input_take(in, 1) % sizeof(bytes);
 
-    for (unsigned i = 0; i < count; i++)
-        bytes[i] = (uint8_t)input_take(in, 1);
+    input_fill(in, bytes, count);
     if (gpa < RAM_BYTES)
         poke(w, gpa, bytes, count);
 }

@@ -2,14 +2,13 @@
  * replay.c - a main for fuzz targets outside a fuzzer: runs every file named on
  * the command line or found in a directory named there. Fails if there is none.
  */
+#include "fuzz/input.h"
+
 #include <dirent.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int replay_file(const char *path)
 {
