@@ -4,44 +4,45 @@
 # monitor that bench.sh put beside this script in the lab; the same kernel,
 # initramfs and image. Prints lines "disk: VMM PHASE WALL_US CPU_US".
 
-cmdline='console=ttyS0 quiet panic=-1 ax.end=virtio ax.case=bench_disk'
-cat >guest.toml <<END
-[base]
-memory = "256M"
-[kernel]
-kernel_path = "vmlinuz"
-initrd = "initrd"
-cmdline = "$cmdline"
+. ./lab-parts.sh
+write_guest 'console=ttyS0 quiet panic=-1 ax.end=virtio ax.case=bench_disk'
+cat >>guest.toml <<END
 [[disk]]
 path = "disk.img"
 END
 
-# phases VMM COMMAND...
-phases() {
+measure() {
     vmm=$1
     shift
     ./stopwatch --phases "$@" </dev/null | sed "s/^/disk: $vmm /"
 }
 
-# qemu VMM MACHINE DEVICE [OPTION...]
-qemu() {
+# qemu_disk VMM MACHINE DEVICE [OPTION...]
+qemu_disk() {
     vmm=$1 machine=$2 device=$3
     shift 3
-    phases "$vmm" qemu/lib/ld-linux-x86-64.so.2 \
-        --library-path qemu/lib qemu/qemu -L qemu/share -M "$machine" \
-        -accel kvm -cpu host -m 256 -nodefaults -no-user-config -display none \
-        -no-reboot -serial stdio -kernel vmlinuz -initrd initrd \
-        -append "$cmdline" -drive if=none,id=disk,format=raw,file=disk.img \
+    lab_qemu "$vmm" "$machine" -drive if=none,id=disk,format=raw,file=disk.img \
         -device "$device,drive=disk" "$@"
 }
 
+run_axvm() { measure axvm axvm-run --log-level error guest.toml; }
+run_microvm() {
+    qemu_disk microvm microvm,isa-serial=on virtio-blk-device
+}
+run_pc() { qemu_disk pc pc virtio-blk-pci; }
+run_pc_iothread() {
+    qemu_disk pc-iothread pc virtio-blk-pci,iothread=own \
+        -object iothread,id=own
+}
+
 dd if=/dev/zero of=disk.img bs=1M count=128 2>/dev/null
+vmms=axvm
+[ ! -d qemu ] || vmms="$vmms microvm pc pc_iothread"
 round=0
 while [ "$round" -lt "$1" ]; do
+    # shellcheck disable=SC2086 # a list
+    for vmm in $(in_turn "$round" $vmms); do
+        "run_$vmm"
+    done
     round=$((round + 1))
-    phases axvm axvm-run --log-level error guest.toml
-    [ -d qemu ] || continue
-    qemu microvm microvm,isa-serial=on virtio-blk-device
-    qemu pc pc virtio-blk-pci
-    qemu pc-iothread pc virtio-blk-pci,iothread=own -object iothread,id=own
 done

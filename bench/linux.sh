@@ -4,38 +4,31 @@
 # monitor that bench.sh put beside this script in the lab. Prints lines
 # "linux: VMM MICROSECONDS ...".
 
-cmdline='console=ttyS0 quiet panic=-1 ax.end=poweroff'
-cat >guest.toml <<END
-[base]
-memory = "256M"
-[kernel]
-kernel_path = "vmlinuz"
-initrd = "initrd"
-cmdline = "$cmdline"
-END
+. ./lab-parts.sh
+write_guest 'console=ttyS0 quiet panic=-1 ax.end=poweroff'
 
-# time_to_init VMM COMMAND...
-time_to_init() {
+measure() {
     vmm=$1
     shift
     echo "linux: $vmm $(./stopwatch 'ax: kernel' '' "$@" </dev/null)"
 }
 
-qemu() {
-    machine=$1
-    time_to_init "${machine%%,*}" qemu/lib/ld-linux-x86-64.so.2 \
-        --library-path qemu/lib qemu/qemu -L qemu/share -M "$machine" \
-        -accel kvm -cpu host -m 256 -nodefaults -no-user-config -display none \
-        -no-reboot -serial stdio -kernel vmlinuz -initrd initrd \
-        -append "$cmdline"
+run_axvm() { measure axvm axvm-run --log-level error guest.toml; }
+run_microvm() { lab_qemu microvm microvm,isa-serial=on; }
+run_pc() { lab_qemu pc pc; }
+run_lkvm() {
+    measure lkvm ./lkvm run -m 256 -c 1 -k vmlinuz -i initrd --console serial \
+        -p "$cmdline"
 }
 
+vmms=axvm
+[ ! -d qemu ] || vmms="$vmms microvm pc"
+[ ! -f lkvm ] || vmms="$vmms lkvm"
 round=0
 while [ "$round" -lt "$1" ]; do
+    # shellcheck disable=SC2086 # a list
+    for vmm in $(in_turn "$round" $vmms); do
+        "run_$vmm"
+    done
     round=$((round + 1))
-    time_to_init axvm axvm-run --log-level error guest.toml
-    [ ! -d qemu ] || qemu microvm,isa-serial=on
-    [ ! -d qemu ] || qemu pc
-    [ ! -f lkvm ] || time_to_init lkvm ./lkvm run -m 256 -c 1 -k vmlinuz \
-        -i initrd --console serial -p "$cmdline"
 done

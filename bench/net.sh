@@ -4,62 +4,64 @@
 # bench.sh put beside this script in the lab; the same kernel and initramfs, in
 # user mode and through a tap. Prints lines "net: VMM MODE-PHASE WALL_US CPU_US".
 
-cmdline='console=ttyS0 quiet panic=-1 ax.end=virtio ax.case=bench_net'
+. ./lab-parts.sh
 
-# phases VMM MODE COMMAND...
-phases() {
-    head="net: $1 $2-"
-    shift 2
+# In the mode that is measured now.
+measure() {
+    head="net: $1 $mode-"
+    shift
     ./stopwatch --phases "$@" </dev/null | sed "s/^/$head/"
 }
 
-# axvm MODE [KEY...]: as in [[net]].
-axvm() {
+# The mode as in [[net]], and as QEMU names it.
+use_mode() {
     mode=$1
-    shift
-    cat >guest.toml <<END
-[base]
-memory = "256M"
-[kernel]
-kernel_path = "vmlinuz"
-initrd = "initrd"
-cmdline = "$cmdline"
-[[net]]
+    write_guest 'console=ttyS0 quiet panic=-1 ax.end=virtio ax.case=bench_net'
+    echo '[[net]]' >>guest.toml
+    if [ "$mode" = user ]; then
+        echo 'mode = "user"' >>guest.toml
+        netdev=user
+        return
+    fi
+    vhost=off
+    [ "$mode" != vhost ] || vhost=on
+    cat >>guest.toml <<END
+mode = "tap"
+ifname = "tap0"
+vhost = "$vhost"
 END
-    for key; do
-        echo "$key" >>guest.toml
-    done
-    phases axvm "$mode" dynamic/lib/ld-linux-x86-64.so.2 \
-        --library-path dynamic/lib dynamic/axvm-run --log-level error guest.toml
+    netdev=tap,ifname=tap0,script=no,downscript=no,vhost=$vhost
 }
 
-# qemu MODE MACHINE DEVICE NETDEV
-qemu() {
-    [ -d qemu ] || return 0
-    phases "${2%%,*}" "$1" qemu/lib/ld-linux-x86-64.so.2 \
-        --library-path qemu/lib qemu/qemu -L qemu/share -M "$2" \
-        -accel kvm -cpu host -m 256 -nodefaults -no-user-config -display none \
-        -no-reboot -serial stdio -kernel vmlinuz -initrd initrd \
-        -append "$cmdline" -netdev "$4,id=net" -device "$3,netdev=net"
+# qemu_net VMM MACHINE DEVICE
+qemu_net() {
+    lab_qemu "$1" "$2" -netdev "$netdev,id=net" -device "$3,netdev=net"
 }
-qemus() {
-    qemu "$1" microvm,isa-serial=on virtio-net-device "$2"
-    qemu "$1" pc virtio-net-pci,romfile= "$2"
+
+run_axvm() {
+    measure axvm dynamic/lib/ld-linux-x86-64.so.2 --library-path dynamic/lib \
+        dynamic/axvm-run --log-level error guest.toml
 }
+run_microvm() {
+    qemu_net microvm microvm,isa-serial=on virtio-net-device
+}
+run_pc() { qemu_net pc pc virtio-net-pci,romfile=; }
 
 modprobe tun
 modprobe vhost_net
 tunctl -t tap0 >/dev/null
 ifconfig tap0 10.0.2.2 netmask 255.255.255.0 up
 ./net serve 5001 >/dev/null 2>&1 &
-tap=tap,ifname=tap0,script=no,downscript=no
+vmms=axvm
+[ ! -d qemu ] || vmms="$vmms microvm pc"
 round=0
 while [ "$round" -lt "$1" ]; do
+    for kind in user tap vhost; do
+        use_mode "$kind"
+        # shellcheck disable=SC2086 # a list
+        for vmm in $(in_turn "$round" $vmms); do
+            "run_$vmm"
+        done
+    done
     round=$((round + 1))
-    axvm user 'mode = "user"'
-    qemus user user
-    axvm tap 'mode = "tap"' 'ifname = "tap0"' 'vhost = "off"'
-    qemus tap $tap,vhost=off
-    axvm vhost 'mode = "tap"' 'ifname = "tap0"' 'vhost = "on"'
-    qemus vhost $tap,vhost=on
 done

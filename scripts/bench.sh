@@ -2,14 +2,15 @@
 # bench.sh [--rounds N] [--no-lab] [--axvm FILE]: how fast, how large, beside others.
 #
 # Measures axvm-run (the static build) against a bare loop around KVM_RUN that
-# runs the same guests, and against QEMU where it is installed; in turn, in one
-# run, and prints medians. In the lab, how long Debian's kernel takes to /init,
-# and what its disk and its network card cost.
+# runs the same guests, and against QEMU where it is installed; in turn, each
+# round beginning with another, and prints medians. In the lab, how long Debian's
+# kernel takes to /init, and what its disk and its network card cost.
 # Nothing here passes or fails: the ratios are for people to read. kvmtool has
 # no column unless its lkvm is installed; Debian 12 does not package it.
 
 set -eu
 . "$(dirname "$0")/lib.sh"
+. "$top/bench/lab-parts.sh"
 
 rounds=5 lab=1 axvm=''
 while [ $# -gt 0 ]; do
@@ -78,7 +79,7 @@ vmms=(bare axvm)
 measure() {
     local row=$1 field=$2 last=$3 image=$4 irqchip=$5 round vmm
     for ((round = 0; round < rounds; round++)); do
-        for vmm in "${vmms[@]}"; do
+        for vmm in $(in_turn "$round" "${vmms[@]}"); do
             "vmm_$vmm" "$bench/$image.img" "$irqchip"
             "$bench/stopwatch" A "$last" "${command[@]}" 2>>"$work/errors" \
                 </dev/null | cut -d ' ' -f "$field" >>"$work/$row.$vmm" || true
@@ -237,7 +238,8 @@ kernel=$("$top/scripts/lab-kernel.sh" cloud) || {
 "$top/tests/linux/make-initrd.sh" "$work/initrd"
 options=(--axvm "$axvm" --timeout 900 --file "$bench/stopwatch"
     --file "$work/initrd" --file "$kernel/vmlinuz"
-    --file "$top/bench/linux.sh" --file "$top/bench/disk.sh")
+    --file "$top/bench/lab-parts.sh" --file "$top/bench/linux.sh"
+    --file "$top/bench/disk.sh")
 
 # QEMU is linked dynamically: take its libraries and firmware along.
 if has qemu-system-x86_64; then
