@@ -294,9 +294,9 @@ stale() {
 }
 silent() {
     # Neither accepts nor answers: as a process that is stopped.
-    python3 -c 'import socket, sys, time
+    python3 -c 'import signal, socket, sys
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
-time.sleep(100)' "$dir/1000004.sock" &
+signal.pause()' "$dir/1000004.sock" &
     servers+=($!)
     wait_for -S "$dir/1000004.sock" && run 8 "$axvm" list &&
         said "process 1000004: the process does not answer"

@@ -28,6 +28,7 @@ more() {
             echo "no '$1'"
             return 1
         }
+        usleep 50000 # the processor is the guest's, too
     done
 }
 
@@ -162,7 +163,7 @@ cloud_monitor() {
     axvm list | grep -q suspended || echo "the list does not say so"
     ! axvm resume linux >/dev/null 2>&1 || echo "anybody may resume it"
     before=$(said tick)
-    sleep 1
+    sleep 1 # five ticks, if it were to run: nothing else would tell
     is "ticks meanwhile" "$(said tick)" "$before"
     gdb_end
     axvm list | grep -q running || echo "it does not run when gdb is gone"
