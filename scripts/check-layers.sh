@@ -103,6 +103,7 @@ debug/target_parts.h: debug/target.c debug/target_*.c
 debug/session_parts.h: debug/session.c debug/session_*.c
 debug/monitor_parts.h: debug/monitor.c debug/monitor_*.c
 devices/share_parts.h: devices/share.c devices/share_*.c
+control/command_parts.h: control/command.c control/command_*.c
 control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c
 devices/netlink_parts.h: devices/netlink*.c devices/netlink_user_parts.h
