@@ -84,7 +84,7 @@ kmodules.[ch]
 oneliner.[ch]
 cli.[ch]
 onecommand.[ch]
-run.[ch]
+run.[ch] run_*.[ch]
 client/*
 main.c
 '
@@ -104,6 +104,7 @@ debug/session_parts.h: debug/session.c debug/session_*.c
 debug/monitor_parts.h: debug/monitor.c debug/monitor_*.c
 devices/share_parts.h: devices/share.c devices/share_*.c
 control/command_parts.h: control/command.c control/command_*.c
+run_parts.h: run.c run_*.c
 control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c
 devices/netlink_parts.h: devices/netlink*.c devices/netlink_user_parts.h

@@ -1,24 +1,19 @@
 /*
  * run.c - see run.h.
  */
-#include "run.h"
+#include "run_parts.h"
 
 #include "backend/backend.h"
 #include "conf/hostconf.h"
 #include "control/server.h"
-#include "debug/listen.h"
 #include "debug/stubs.h"
 #include "devices/clock.h"
 #include "devices/conmux.h"
-#include "devices/console.h"
 #include "devices/loop.h"
 #include "host/notify.h"
 #include "host/pidfile.h"
 #include "host/shell.h"
-#include "onecommand.h"
 #include "vmm/demo.h"
-#include "vmm/fleet.h"
-#include "vmm/image.h"
 #include "vmm/stats.h"
 
 #include <errno.h>
@@ -29,42 +24,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-struct run {
-    const struct ax_options *options;
-    const struct ax_hostconf *host;
-    const struct ax_terminal *terminal;
-    uint64_t start_ns;
-
-    unsigned conf_count;
-    struct ax_config **confs; /* each until it belongs to the fleet */
-    struct ax_log *log;
-    FILE *trace;
-    struct ax_pidfile *pidfile;
-    struct ax_loop *loop;
-    struct ax_watch *signals;
-    int signal_fd;
-    struct ax_fleet *fleet;
-    struct ax_fleet_listener listener;
-    struct ax_onecommand command; /* what a guest of --run starts from */
-    struct ax_source demo; /* the built-in guest, for as long as it may start */
-    struct ax_conmux *mux; /* several guests on the terminal */
-    struct ax_stubs *stubs;
-    struct ax_control *control;
-    struct ax_shell *shell;
-    struct ax_wake *reap; /* the shell has ended */
-
-    bool on_terminal; /* a console is "stdio" */
-    bool quitting, asked;
-    int progress; /* percent last shown */
-};
-
-static const char demo_config[] = "[base]\n"
-                                  "name = \"demo\"\n"
-                                  "cpu_num = 2\n"
-                                  "memory = \"64M\"\n"
-                                  "[kernel]\n"
-                                  "kernel_path = \"built-in\"\n";
 
 /* ---- the end ---- */
 
@@ -81,8 +40,7 @@ static bool run_is_over(const struct run *run)
     return run->quitting || !(run->options->linger || run->options->shell);
 }
 
-/* Every guest ends for good, and then we do. */
-static void run_quit(struct run *run, const char *why, bool force)
+void ax_run_quit(struct run *run, const char *why, bool force)
 {
     struct ax_vm *vm;
 
@@ -105,7 +63,7 @@ static void run_ask(struct run *run, const char *why)
     const bool force = run->asked;
 
     run->asked = true;
-    run_quit(run, why, force);
+    ax_run_quit(run, why, force);
 }
 
 static void run_asked(void *ctx)
@@ -129,131 +87,7 @@ static void run_heard(void *ctx, enum ax_fleet_event_kind kind,
     }
 }
 
-/* ---- the shell ---- */
-
-static void run_hold_consoles(struct run *run, bool held)
-{
-    struct ax_vm *vm;
-
-    ax_conmux_hold(run->mux, held);
-    for (unsigned i = 0; (vm = ax_fleet_at(run->fleet, i)); i++) {
-        for (unsigned j = 0; ax_vm_console(vm, j); j++)
-            ax_console_hold(ax_vm_console(vm, j), held);
-    }
-}
-
-/* One that shows a guest has a new size. */
-static void run_look_at_terminal(struct run *run)
-{
-    struct ax_vm *vm;
-
-    for (unsigned i = 0; (vm = ax_fleet_at(run->fleet, i)); i++) {
-        for (unsigned j = 0; ax_vm_console(vm, j); j++)
-            ax_console_look_at_terminal(ax_vm_console(vm, j));
-    }
-}
-
-static void run_shell_ended(void *ctx)
-{
-    struct run *run = ctx;
-
-    ax_loop_wake(run->reap);
-}
-
-static int run_open_shell(struct run *run)
-{
-    const char *socket = run->control ? ax_control_path(run->control) : NULL;
-    const bool taken = run->terminal->taken();
-    int err = -ENOTCONN;
-
-    run->terminal->give();
-    if (socket)
-        err = ax_shell_create(run->loop, socket, run_shell_ended, run,
-                              &run->shell);
-    if (!err) {
-        run_hold_consoles(run, true);
-        return 0;
-    }
-    if (taken)
-        run->terminal->take();
-    ax_log(run->log, AX_LOG_ERROR, "no shell: %s",
-           err == -ENOTCONN ? "there is no control socket"
-           : err == -ENOENT ? "the program axvm is not installed"
-           : err == -ENOTTY ? "standard input is no terminal of ours"
-                            : strerror(-err));
-    return err;
-}
-
-/* With --shell its end is ours; otherwise back to the console. */
-static void run_close_shell(void *ctx)
-{
-    struct run *run = ctx;
-
-    ax_shell_destroy(run->shell);
-    run->shell = NULL;
-    if (run->options->shell) {
-        run_quit(run, "the shell has ended", false);
-        return;
-    }
-    run->terminal->take();
-    run_hold_consoles(run, false);
-}
-
-/* ---- keys and signals ---- */
-
-static void escape_help(const struct run *run)
-{
-    fprintf(stderr,
-            "\n"
-            "Ctrl-a x   end the guest%s\n"
-            "%s"
-            "Ctrl-a c   axvm's shell; exit comes back here\n"
-            "Ctrl-a s   print statistics\n"
-            "Ctrl-a h   this help\n"
-            "Ctrl-a Ctrl-a   send a Ctrl-a to the guest\n",
-            run->mux ? " in front" : "",
-            run->mux ? "Ctrl-a n   bring the next guest to the front\n" : "");
-}
-
-/* vm NULL: no guest is in front. */
-static void run_escape(void *ctx, struct ax_vm *vm, int key)
-{
-    struct run *run = ctx;
-
-    switch (key) {
-    case 'x':
-        fputc('\n', stderr); /* the guest's prompt stays on its own line */
-        if (vm && (ax_fleet_count(run->fleet) > 1 || run->options->linger))
-            ax_vm_end_for_good(vm, true);
-        else
-            run_quit(run, "Ctrl-a x", true);
-        break;
-    case 's':
-        fputc('\n', stderr);
-        if (vm)
-            ax_stats_print(vm, run->start_ns, stderr);
-        break;
-    case 'c':
-        fputc('\n', stderr);
-        run_open_shell(run);
-        break;
-    default:
-        escape_help(run);
-        break;
-    }
-}
-
-/* tag: the guest's configuration, which is older than the guest. */
-static void run_mux_escape(void *ctx, const void *tag, int key)
-{
-    struct run *run = ctx;
-    unsigned i = 0;
-
-    while (ax_fleet_at(run->fleet, i) &&
-           ax_vm_config(ax_fleet_at(run->fleet, i)) != tag)
-        i++;
-    run_escape(run, ax_fleet_at(run->fleet, i), key);
-}
+/* ---- signals ---- */
 
 static const char *run_log_path(const struct run *run)
 {
@@ -281,7 +115,7 @@ static void run_signal(void *ctx, unsigned events)
     if (info.ssi_signo == SIGCONT)
         run->terminal->resume();
     else if (info.ssi_signo == SIGWINCH)
-        run_look_at_terminal(run);
+        ax_run_look_at_terminal(run);
     else if (info.ssi_signo != SIGHUP)
         run_ask(run, strsignal((int)info.ssi_signo));
     else if (run->on_terminal && run->terminal->taken() &&
@@ -302,167 +136,6 @@ static void run_progress(void *ctx, const char *what, uint64_t done,
     run->progress = percent;
     fprintf(stderr, "\rloading %s: %d%%%s", what, percent,
             done >= total ? "\n" : "");
-}
-
-/* ---- configurations ---- */
-
-static void run_report(void *ctx, enum ax_severity severity, const char *text)
-{
-    fputs(text, stderr);
-}
-
-/* On failure it stays as it was. */
-static int set_spec(char **spec, const char *to)
-{
-    char *copy = strdup(to);
-
-    if (!copy)
-        return -ENOMEM;
-    free(*spec);
-    *spec = copy;
-    return 0;
-}
-
-/* What the command line says of the guest that is the index-th on it. */
-static int set_gdb(const struct ax_options *options, unsigned index,
-                   struct ax_config *conf)
-{
-    char spec[AX_LISTEN_ADDRESS];
-
-    conf->gdb_wait |= options->gdb_wait;
-    if (options->gdb_on)
-        conf->gdb_on = options->gdb_on;
-    if (!options->gdb)
-        return 0;
-    if (ax_listen_nth(options->gdb, index, spec, sizeof(spec)))
-        return -EINVAL; /* run_check_gdb has looked */
-    return set_spec(&conf->gdb, spec);
-}
-
-/* src: file, text and builtin, where they are not what they are by default. */
-static int run_load_config(struct run *run, struct ax_config_source *src)
-{
-    const struct ax_options *options = run->options;
-    struct ax_config *conf;
-
-    src->sets = options->sets;
-    src->console = options->console;
-    src->host = run->host;
-    src->lenient = options->lenient;
-    src->need_files = !src->builtin && !options->dump_config;
-    src->report = run_report;
-    if (ax_config_load(src, &conf))
-        return AX_STATUS_USAGE;
-    run->confs[run->conf_count++] = conf;
-    if (options->timeout_ns)
-        conf->timeout_ns = options->timeout_ns;
-    return set_gdb(options, run->conf_count - 1, conf) ? AX_STATUS_FAILURE : 0;
-}
-
-static int run_load_file(struct run *run, const char *file)
-{
-    struct ax_config_source src = {.file = file};
-
-    return run_load_config(run, &src);
-}
-
-static int run_load_demo(struct run *run)
-{
-    struct ax_config_source src = {
-        .file = "(demo)",
-        .builtin = true,
-        .text = demo_config,
-        .size = sizeof(demo_config) - 1,
-    };
-
-    return run_load_config(run, &src);
-}
-
-/* The guest that the command line describes. */
-static int run_load_line(struct run *run)
-{
-    struct ax_oneliner line = run->options->line;
-    struct ax_config_source src = {.file = "(command line)"};
-    char *text;
-    int status = 0;
-
-    if (line.run)
-        status = ax_onecommand_prepare(&line, &run->command);
-    if (status)
-        return status;
-    text = ax_oneliner_text(&line);
-    if (!text)
-        return AX_STATUS_FAILURE;
-    src.text = text;
-    src.size = strlen(text);
-    status = run_load_config(run, &src);
-    free(text);
-    return status;
-}
-
-static int run_check_console(const struct ax_options *options)
-{
-    const char *spec = options->console, *problem;
-
-    if (!spec)
-        return 0;
-    problem = ax_console_check_spec(spec);
-    if (!problem && options->file_count > 1 && strchr(spec, ':'))
-        problem = "serves one guest, and there are several";
-    if (!problem)
-        return 0;
-    fprintf(stderr, "axvm-run: --console: '%s': %s\n", spec, problem);
-    return AX_STATUS_USAGE;
-}
-
-static int run_check_gdb(const struct ax_options *options)
-{
-    const unsigned last = options->file_count ? options->file_count - 1 : 0;
-    char spec[AX_LISTEN_ADDRESS];
-
-    if (!options->gdb || !ax_listen_nth(options->gdb, last, spec, sizeof(spec)))
-        return 0;
-    fprintf(stderr, "axvm-run: --gdb: '%s': %s\n", options->gdb,
-            strncmp(options->gdb, "unix:", 5)
-                ? "there are more guests than ports from there on"
-                : "serves one guest, and there are several");
-    return AX_STATUS_USAGE;
-}
-
-static int run_check_gdb_wait(const struct run *run)
-{
-    bool any = !run->options->gdb_wait || run->options->gdb;
-
-    for (unsigned i = 0; !any && i < run->conf_count; i++)
-        any = run->confs[i]->gdb;
-    if (any)
-        return 0;
-    fprintf(stderr, "axvm-run: --gdb-wait: nobody could connect: add --gdb, or "
-                    "[debug] gdb to the guest's file\n");
-    return AX_STATUS_USAGE;
-}
-
-/* Every problem of every file in one go. */
-static int run_load_configs(struct run *run)
-{
-    const struct ax_options *options = run->options;
-    int status = run_check_console(options);
-
-    if (!status)
-        status = run_check_gdb(options);
-    run->confs = calloc(options->file_count + 1U, sizeof(*run->confs));
-    if (!run->confs)
-        return AX_STATUS_FAILURE;
-    if (!status && options->demo)
-        status = run_load_demo(run);
-    if (!status && options->line.kernel)
-        status = run_load_line(run);
-    for (unsigned i = 0; i < options->file_count; i++) {
-        int one = run_load_file(run, options->files[i]);
-
-        status = status ? status : one;
-    }
-    return status ? status : run_check_gdb_wait(run);
 }
 
 /* ---- steps of a start; each logs what fails and gives its exit status ---- */
@@ -527,7 +200,7 @@ static int run_watch(struct run *run)
               : ax_watch_create(run->loop, run->signal_fd, AX_LOOP_READ,
                                 run_signal, run, &run->signals);
     if (!err)
-        err = ax_wake_create(run->loop, run_close_shell, run, &run->reap);
+        err = ax_wake_create(run->loop, ax_run_close_shell, run, &run->reap);
     return err ? AX_STATUS_FAILURE : 0;
 }
 
@@ -539,7 +212,7 @@ static int run_create_fleet(struct run *run)
         .log = run->log,
         .trace = run->trace,
         .progress = isatty(STDERR_FILENO) ? run_progress : NULL,
-        .escape = run_escape,
+        .escape = ax_run_escape,
         .ctx = run,
     };
 
@@ -548,64 +221,6 @@ static int run_create_fleet(struct run *run)
     run->listener = (struct ax_fleet_listener){.heard = run_heard, .ctx = run};
     ax_fleet_listen(run->fleet, &run->listener);
     return 0;
-}
-
-/* The console that is the terminal, NULL: none is. There is one at most. */
-static char **terminal_spec(struct ax_config *conf)
-{
-    char **spec = strcmp(conf->console, "stdio") ? NULL : &conf->console;
-
-    for (unsigned i = 0; !spec && i < conf->vconsole_count; i++) {
-        if (!strcmp(conf->vconsoles[i].conf.mode, "stdio"))
-            spec = &conf->vconsoles[i].conf.mode;
-    }
-    return spec;
-}
-
-/* A guest that comes later finds the terminal taken. */
-static void run_adopt(void *ctx, struct ax_config *conf)
-{
-    char **terminal = terminal_spec(conf);
-
-    if (terminal)
-        set_spec(terminal, "none");
-}
-
-static int run_share_terminal(struct run *run)
-{
-    char spec[24];
-    int err;
-
-    err = ax_conmux_create(run->loop, run->log, run->confs[0]->escapes,
-                           run_mux_escape, run, &run->mux);
-    for (unsigned i = 0; !err && i < run->conf_count; i++) {
-        struct ax_config *conf = run->confs[i];
-        char **terminal = terminal_spec(conf);
-        int fd;
-
-        if (!terminal)
-            continue;
-        fd = ax_conmux_add(run->mux, conf->name, conf);
-        snprintf(spec, sizeof(spec), "fd:%d", fd);
-        err = fd < 0 ? fd : set_spec(terminal, spec);
-    }
-    return err;
-}
-
-/* Who has the terminal: the shell, one guest, or several at once. */
-static int run_plan_terminal(struct run *run)
-{
-    unsigned wanted = 0;
-
-    for (unsigned i = 0; i < run->conf_count; i++) {
-        if (run->options->shell)
-            run_adopt(run, run->confs[i]);
-        wanted += terminal_spec(run->confs[i]) != NULL;
-    }
-    run->on_terminal = wanted;
-    if (wanted < 2)
-        return 0;
-    return run_share_terminal(run) ? AX_STATUS_FAILURE : 0;
 }
 
 /* ---- control and debuggers ---- */
@@ -638,7 +253,7 @@ static struct ax_control_env run_control_env(struct run *run)
         .host = run->host,
         .start_ns = run->start_ns,
         .quit = run_asked,
-        .adopt = run_adopt,
+        .adopt = ax_run_adopt,
         .gdb = run_gdb,
         .gdb_address = run_gdb_address,
         .ctx = run,
@@ -707,12 +322,12 @@ static int run_create(struct run *run)
     if (!status)
         status = run_create_stubs(run);
     if (!status)
-        status = run_plan_terminal(run);
+        status = ax_run_plan_terminal(run);
     if (!status)
         status = run_create_vms(run);
     if (!status)
         status = run_open_control(run);
-    if (!status && run->options->shell && run_open_shell(run))
+    if (!status && run->options->shell && ax_run_open_shell(run))
         status = AX_STATUS_USAGE;
     return status;
 }
@@ -853,7 +468,7 @@ int ax_run(const struct ax_options *options, const struct ax_hostconf *host,
         .command.fd = -1,
         .progress = -1,
     };
-    int status = run_load_configs(&run);
+    int status = ax_run_load_configs(&run);
 
     if (!status && options->dump_config) {
         for (unsigned i = 0; i < run.conf_count; i++)
