@@ -11,6 +11,7 @@
 #include "run.h"
 #include "vmm/config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -173,6 +174,15 @@ static void hold_standard_descriptors(void)
     }
 }
 
+/* What was printed must have arrived, or its reader has seen enough. */
+static int finish(int status)
+{
+    if (!fflush(stdout) || errno == EPIPE || status)
+        return status;
+    fprintf(stderr, "axvm-run: cannot write: %s\n", strerror(errno));
+    return AX_STATUS_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t start_ns = ax_clock_now_ns();
@@ -198,5 +208,5 @@ int main(int argc, char **argv)
         status = ax_run(&options, &host, &terminal, start_ns);
     ax_hostconf_fini(&host);
     ax_cli_fini(&options);
-    return status;
+    return finish(status);
 }

@@ -138,6 +138,14 @@ one_line_mistakes() {
         run 2 "$axvm" --kernel k --root / && said "--run"
 }
 
+unwritable() {
+    local file=$top/configs/flat-x86_64.toml
+    run 8 sh -c '"$0" check "$1" >/dev/full' "$axvm" "$file" &&
+        said "No space left" &&
+        run 8 sh -c '"$0" --dump-config "$1" >/dev/full' "$axvm" "$file" &&
+        run 0 sh -c '{ "$0" check "$1"; echo $? >&2; } | true' "$axvm" "$file" &&
+        grep -qx 0 "$err"
+}
 case_ "help and version" help_and_version
 case_ "usage errors have status 2 and name the culprit" usage_errors
 case_ "a debugger nowhere has status 2" gdb_usage
@@ -148,6 +156,7 @@ case_ "AxVisor's own files are valid" axvisor_files
 case_ "strict makes warnings errors" strict_check
 case_ "lenient makes unknown keys warnings" lenient_check
 case_ "a dumped configuration loads to itself" dump_loads_again
+case_ "output that cannot be written" unwritable
 case_ "a guest for another architecture" other_architecture
 case_ "a guest on the command line is a configuration" one_line
 case_ "its mistakes have status 2 and one message" one_line_mistakes
