@@ -39,7 +39,8 @@ struct ax_plan_device {
     const char *type; /* a name of devices/registry.h */
     enum ax_space space;
     uint64_t base;
-    unsigned irq; /* GSI, or AX_IRQ_NONE */
+    unsigned irq;  /* GSI, or AX_IRQ_NONE */
+    unsigned slot; /* on the PCI bus; 0: it is not there */
     const uint64_t *cfg;
     unsigned cfg_count;
     const void *conf; /* as ax_device_env's; borrowed */
@@ -60,6 +61,9 @@ struct ax_plan {
     unsigned cpus;
     uint64_t cpu_ids[AX_CPUS_MAX]; /* hardware ids, by vCPU */
     enum ax_irqchip irqchip;
+    bool pci;       /* there is a bus, */
+    ax_gpa pci_mem; /* with windows as struct ax_pci has them */
+    uint64_t pci_io;
 };
 
 /* The boot CPU's registers at its first instruction; others stay at reset. */

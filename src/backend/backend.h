@@ -11,6 +11,7 @@
 #include "base.h"
 #include "vcpu/exit.h"
 
+struct ax_bell;
 struct ax_log;
 struct ax_region;
 struct ax_engine_vm;   /* the engine's own */
@@ -131,12 +132,15 @@ struct ax_backend_ops {
                     uint64_t size);
 
     /*
-     * Any thread. As struct ax_fast has them: MMIO writes of 4 bytes that
-     * signal an eventfd, and an eventfd that pulses a line. What is still on
-     * ends with the VM.
+     * Any thread. As struct ax_fast has them: writes that signal an eventfd,
+     * and eventfds that pulse a line or send a message. An eventfd that has
+     * been signalled before msi_event acts at once. What is still on ends with
+     * the VM. -ENOSPC: more messages than the engine has.
      */
-    int (*doorbell)(struct ax_engine_vm *vm, ax_gpa gpa, int64_t value, int fd,
+    int (*doorbell)(struct ax_engine_vm *vm, const struct ax_bell *bell, int fd,
                     bool on);
+    int (*msi_event)(struct ax_engine_vm *vm, uint64_t address, uint32_t data,
+                     int fd, bool on);
     int (*irq_event)(struct ax_engine_vm *vm, unsigned line, int fd, bool on);
 
     /* With an irqchip of the engine's own, irq_event takes a turn through a
@@ -190,8 +194,8 @@ struct ax_backend_ops {
      */
     int (*vcpu_debug_decline)(struct ax_engine_vcpu *vcpu);
 
-    /* AX_IRQCHIP_SPLIT: struct ax_apic_bus in the engine's terms; any thread.
-     */
+    /* Struct ax_apic_bus in the engine's terms; any thread. Routes are
+     * AX_IRQCHIP_SPLIT's alone. */
     int (*msi_send)(struct ax_engine_vm *vm, uint64_t address, uint32_t data);
     int (*msi_route)(struct ax_engine_vm *vm, unsigned pin, uint64_t address,
                      uint32_t data, bool masked);

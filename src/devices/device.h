@@ -22,6 +22,7 @@ struct ax_device;
 struct ax_log;
 struct ax_loop;
 struct ax_memory;
+struct ax_pci;
 
 /* Access widths that a model takes, as a set. */
 enum { AX_WIDTH_1 = 1, AX_WIDTH_2 = 2, AX_WIDTH_4 = 4, AX_WIDTH_8 = 8 };
@@ -121,6 +122,8 @@ struct ax_device_env {
      * an exit; writes come to the device. NULL where the engine cannot.
      */
     void *page;
+    struct ax_pci *pci; /* the VM's PCI bus; NULL: it has none */
+    unsigned slot;      /* of this device on it; 0: it is not there */
 };
 
 enum { AX_DEVICE_PAGE = 4096 };

@@ -18,6 +18,9 @@
     X(i8042_data)                                                              \
     X(ioapic)                                                                  \
     X(mc146818)                                                                \
+    X(pci_host)                                                                \
+    X(pci_io)                                                                  \
+    X(pci_mem)                                                                 \
     X(pit8254)                                                                 \
     X(pit_speaker)                                                             \
     X(pvpanic)                                                                 \

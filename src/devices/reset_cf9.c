@@ -1,15 +1,9 @@
 /*
- * reset_cf9.c - the reset control register of Intel's south bridges (PIIX3
- * data sheet, RC). A soft and a hard reset are the same to a VM.
+ * reset_cf9.c - the reset control register alone, on a board without PCI.
  */
 #include "devices/device.h"
 #include "devices/registry.h"
-
-enum {
-    RC_HARD = 0x02,  /* which kind */
-    RC_RESET = 0x04, /* going from 0 to 1 resets */
-    RC_FULL = 0x08,  /* power-cycle as well */
-};
+#include "devices/reset_control.h"
 
 struct reset_cf9 {
     struct ax_device dev;
@@ -27,11 +21,8 @@ static void cf9_write(struct ax_device *dev, uint64_t off, unsigned width,
                       uint64_t val)
 {
     struct reset_cf9 *r = ax_container_of(dev, struct reset_cf9, dev);
-    bool rises = val & ~r->control & RC_RESET;
 
-    r->control = val & (RC_HARD | RC_RESET | RC_FULL);
-    if (rises)
-        ax_power_request(&dev->env.power, AX_POWER_RESET, 0);
+    ax_reset_control_write(&r->control, (uint8_t)val, &dev->env.power);
 }
 
 static void cf9_reset(struct ax_device *dev)

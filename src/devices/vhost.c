@@ -55,7 +55,7 @@ static int vhost_open(struct ax_vhost *vhost, const char *path)
 {
     int err;
 
-    if (ax_virtio_irq_event(vhost->v) < 0)
+    if (!ax_virtio_lends(vhost->v))
         return -EOPNOTSUPP;
     vhost->fd = open(path, O_RDWR | O_CLOEXEC);
     if (vhost->fd < 0)
@@ -170,16 +170,19 @@ static int vhost_set_ring(const struct ax_vhost *vhost, unsigned index)
 
 static int vhost_lend(struct ax_vhost *vhost, unsigned index)
 {
-    int err;
+    int err, call = ax_virtio_irq_event(vhost->v, vhost->first + index);
 
+    if (call == -EINVAL)
+        call = -1; /* the driver wants no interrupt of this queue */
+    else if (call < 0)
+        return call;
     vhost->kick[index] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vhost->kick[index] < 0)
         return -errno;
     err =
         vhost_set_file(vhost, VHOST_SET_VRING_KICK, index, vhost->kick[index]);
     if (!err)
-        err = vhost_set_file(vhost, VHOST_SET_VRING_CALL, index,
-                             ax_virtio_irq_event(vhost->v));
+        err = vhost_set_file(vhost, VHOST_SET_VRING_CALL, index, call);
     if (!err)
         err = vhost_set_file(vhost, VHOST_SET_VRING_ERR, index, vhost->broken);
     if (!err)

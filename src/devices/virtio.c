@@ -1,11 +1,12 @@
 /*
  * virtio.c - the registers of virtio-mmio and the life of a device between
- * reset and DRIVER_OK. What a device does is in virtio_<type>.c.
+ * reset and DRIVER_OK. What a device does is in virtio_<type>.c; over PCI the
+ * registers are the same, and virtio_pci.c leads to them.
  *
  * Registers that can be read are words of v->page, kept up to date as they
  * change: the guest may be reading them at any moment.
  */
-#include "devices/virtio.h"
+#include "devices/virtio_parts.h"
 
 #include "devices/loop.h"
 #include "log.h"
@@ -69,8 +70,14 @@ void *ax_virtio_config(struct ax_virtio *v)
 
 /* ---- interrupts ---- */
 
-static void virtio_raise(struct ax_virtio *v, uint32_t why)
+/* For a queue, or AX_VIRTIO_PCI_CONFIG. */
+static void virtio_raise(struct ax_virtio *v, int queue)
 {
+    const uint32_t why =
+        queue < 0 ? VIRTIO_MMIO_INT_CONFIG : VIRTIO_MMIO_INT_VRING;
+
+    if (v->pci && ax_virtio_pci_raise(v, queue))
+        return;
     __atomic_fetch_or(reg(v, VIRTIO_MMIO_INTERRUPT_STATUS), why,
                       __ATOMIC_RELEASE);
     if (v->irq_armed && !v->dev.env.fast.irq_event_late)
@@ -92,7 +99,7 @@ static void virtio_acknowledge(struct ax_virtio *v, uint32_t what)
 void ax_virtio_done(struct ax_virtio *v, struct ax_virtq *q)
 {
     if (v->running && ax_virtq_wants_interrupt(q))
-        virtio_raise(v, VIRTIO_MMIO_INT_VRING);
+        virtio_raise(v, (int)(q - v->queues));
 }
 
 /* A field of the usual sizes changes at once for whoever is reading it. */
@@ -126,7 +133,7 @@ void ax_virtio_reconfigure(struct ax_virtio *v, unsigned off, const void *bytes,
     config_copy(v->page + VIRTIO_MMIO_CONFIG + off, bytes, count);
     config_next_generation(v);
     if (v->running)
-        virtio_raise(v, VIRTIO_MMIO_INT_CONFIG);
+        virtio_raise(v, AX_VIRTIO_PCI_CONFIG);
 }
 
 void ax_virtio_fail(struct ax_virtio *v, const char *why)
@@ -139,7 +146,7 @@ void ax_virtio_fail(struct ax_virtio *v, const char *why)
                  (unsigned long long)v->dev.base, why);
     reg_set(v, VIRTIO_MMIO_STATUS,
             reg_get(v, VIRTIO_MMIO_STATUS) | VIRTIO_CONFIG_S_NEEDS_RESET);
-    virtio_raise(v, VIRTIO_MMIO_INT_CONFIG);
+    virtio_raise(v, AX_VIRTIO_PCI_CONFIG);
 }
 
 /* ---- the loop's side ---- */
@@ -190,30 +197,35 @@ void ax_virtio_kick_soon(struct ax_virtio *v, unsigned queues)
 
 /* ---- doorbells ---- */
 
-static ax_gpa bell_gpa(const struct ax_virtio *v)
+/* Where the driver notifies of this queue, or of AX_BELL_ANY. */
+static struct ax_bell bell_of(const struct ax_virtio *v, int64_t queue)
 {
-    return v->dev.base + VIRTIO_MMIO_QUEUE_NOTIFY;
+    if (v->pci)
+        return ax_virtio_pci_bell(v, queue);
+    return (struct ax_bell){AX_SPACE_MMIO,
+                            v->dev.base + VIRTIO_MMIO_QUEUE_NOTIFY, 4, queue};
 }
 
 static void bell_arm(struct ax_virtio *v, bool on)
 {
+    const struct ax_bell bell = bell_of(v, AX_BELL_ANY);
+
     if (v->doorbell < 0 || v->doorbell_armed == on)
         return;
-    if (!ax_fast_doorbell(&v->dev.env.fast, bell_gpa(v), AX_DOORBELL_ANY,
-                          v->doorbell, on))
+    if (!ax_fast_doorbell(&v->dev.env.fast, &bell, v->doorbell, on))
         v->doorbell_armed = on;
 }
 
 int ax_virtio_lend_queue(struct ax_virtio *v, unsigned queue, int fd, bool on)
 {
+    const struct ax_bell bell = bell_of(v, queue);
     int err;
 
-    if (v->doorbell < 0 || v->irq_event < 0)
+    if (!ax_virtio_lends(v))
         return -EOPNOTSUPP;
     if (on)
         bell_arm(v, false); /* one address, one doorbell for all or many */
-    err =
-        ax_fast_doorbell(&v->dev.env.fast, bell_gpa(v), (int64_t)queue, fd, on);
+    err = ax_fast_doorbell(&v->dev.env.fast, &bell, fd, on);
     if (err)
         return err;
     if (on)
@@ -229,9 +241,17 @@ int ax_virtio_lend_queue(struct ax_virtio *v, unsigned queue, int fd, bool on)
     return 0;
 }
 
-int ax_virtio_irq_event(const struct ax_virtio *v)
+int ax_virtio_irq_event(struct ax_virtio *v, unsigned queue)
 {
-    return v->irq_event;
+    return v->pci ? ax_virtio_pci_event(v, queue) : v->irq_event;
+}
+
+bool ax_virtio_lends(const struct ax_virtio *v)
+{
+    const bool interrupts =
+        v->pci ? v->dev.env.fast.msi_event != NULL : v->irq_event >= 0;
+
+    return v->doorbell >= 0 && interrupts;
 }
 
 /*
@@ -240,14 +260,20 @@ int ax_virtio_irq_event(const struct ax_virtio *v)
  * bit stays once it was set, and the usual acknowledgement, of that bit alone,
  * ends in an eventfd that nobody reads, without coming to this process.
  */
+static struct ax_bell deaf_bell(const struct ax_virtio *v)
+{
+    return (struct ax_bell){AX_SPACE_MMIO,
+                            v->dev.base + VIRTIO_MMIO_INTERRUPT_ACK, 4,
+                            VIRTIO_MMIO_INT_VRING};
+}
+
 static void deaf_arm(struct ax_virtio *v)
 {
-    const struct ax_device_env *env = &v->dev.env;
+    const struct ax_bell bell = deaf_bell(v);
 
     v->deaf = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (v->deaf >= 0 &&
-        ax_fast_doorbell(&env->fast, v->dev.base + VIRTIO_MMIO_INTERRUPT_ACK,
-                         VIRTIO_MMIO_INT_VRING, v->deaf, true)) {
+        ax_fast_doorbell(&v->dev.env.fast, &bell, v->deaf, true)) {
         close(v->deaf);
         v->deaf = -1;
     }
@@ -255,10 +281,11 @@ static void deaf_arm(struct ax_virtio *v)
 
 static void deaf_disarm(struct ax_virtio *v)
 {
+    const struct ax_bell bell = deaf_bell(v);
+
     if (v->deaf < 0)
         return;
-    ax_fast_doorbell(&v->dev.env.fast, v->dev.base + VIRTIO_MMIO_INTERRUPT_ACK,
-                     VIRTIO_MMIO_INT_VRING, v->deaf, false);
+    ax_fast_doorbell(&v->dev.env.fast, &bell, v->deaf, false);
     close(v->deaf);
     v->deaf = -1;
 }
@@ -278,6 +305,8 @@ static void virtio_open_short_ways(struct ax_virtio *v)
         v->doorbell = -1;
     }
     bell_arm(v, true);
+    if (v->pci)
+        return; /* messages are acknowledged to the local APIC alone */
     deaf_arm(v);
     v->irq_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     v->irq_armed =
@@ -311,6 +340,8 @@ static void virtio_close_short_ways(struct ax_virtio *v)
 int ax_virtio_init(struct ax_virtio *v, const struct ax_virtio_ops *ops,
                    uint64_t features, unsigned queue_count, unsigned queue_size)
 {
+    int err = 0;
+
     v->ops = ops;
     v->offered = features | RING_FEATURES;
     v->queue_count =
@@ -326,6 +357,10 @@ int ax_virtio_init(struct ax_virtio *v, const struct ax_virtio_ops *ops,
     memset(v->page, 0, AX_DEVICE_PAGE);
     for (unsigned i = 0; i < v->queue_count; i++)
         ax_virtq_init(&v->queues[i], v->dev.env.mem);
+    if (v->dev.env.slot)
+        err = ax_virtio_pci_create(v);
+    if (err)
+        return err;
     virtio_open_short_ways(v);
     return ax_wake_create(v->dev.env.loop, virtio_woken, v, &v->wake);
 }
@@ -344,6 +379,7 @@ void ax_virtio_fini(struct ax_virtio *v)
     if (v->page)
         virtio_stop(v);
     virtio_close_short_ways(v);
+    ax_virtio_pci_destroy(v);
     ax_wake_destroy(v->wake);
     v->wake = NULL;
     if (v->page_owned)
@@ -366,17 +402,15 @@ static void show_queue(struct ax_virtio *v)
             exists && v->queues[v->queue_select].enabled);
 }
 
-void ax_virtio_reset(struct ax_device *dev)
+static void virtio_reset(struct ax_virtio *v)
 {
-    struct ax_virtio *v = to_virtio(dev);
-
     virtio_stop(v);
     v->failed = false;
     v->accepted = v->chosen = 0;
     v->queue_select = v->driver_select = 0;
     memset(v->layouts, 0, sizeof(v->layouts));
     atomic_store(&v->rung, 0);
-    ax_irq_set(&dev->env.irq, false);
+    ax_irq_set(&v->dev.env.irq, false);
     reg_set(v, VIRTIO_MMIO_MAGIC_VALUE, MAGIC);
     reg_set(v, VIRTIO_MMIO_VERSION, VERSION);
     reg_set(v, VIRTIO_MMIO_DEVICE_ID, v->ops->id);
@@ -387,6 +421,15 @@ void ax_virtio_reset(struct ax_device *dev)
     show_features(v, 0);
     show_queue(v);
     reg_set(v, VIRTIO_MMIO_STATUS, 0); /* last: the driver may wait for it */
+}
+
+void ax_virtio_reset(struct ax_device *dev)
+{
+    struct ax_virtio *v = to_virtio(dev);
+
+    virtio_reset(v);
+    if (v->pci)
+        ax_virtio_pci_reset(v, true);
 }
 
 /* ---- what the driver writes ---- */
@@ -430,7 +473,9 @@ static void write_status(struct ax_virtio *v, uint32_t val)
     uint32_t after = before | (val & STATUS_LEGAL);
 
     if (!val) {
-        ax_virtio_reset(&v->dev);
+        virtio_reset(v);
+        if (v->pci)
+            ax_virtio_pci_reset(v, false);
         return;
     }
     if (after & ~before & VIRTIO_CONFIG_S_FEATURES_OK && !take_features(v))
@@ -513,7 +558,18 @@ static void write_notify(struct ax_virtio *v, uint32_t queue)
         ax_virtio_kick_soon(v, 1U << queue);
 }
 
-static void write_register(struct ax_virtio *v, unsigned off, uint32_t val)
+uint32_t ax_virtio_register(const struct ax_virtio *v, unsigned off)
+{
+    return reg_get(v, off);
+}
+
+uint32_t ax_virtio_take_status(struct ax_virtio *v)
+{
+    return __atomic_exchange_n(reg(v, VIRTIO_MMIO_INTERRUPT_STATUS), 0,
+                               __ATOMIC_ACQ_REL);
+}
+
+void ax_virtio_set_register(struct ax_virtio *v, unsigned off, uint32_t val)
 {
     switch (off) {
     case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
@@ -560,8 +616,9 @@ void ax_virtio_write(struct ax_device *dev, uint64_t off, unsigned width,
     const uint64_t in_config = off - VIRTIO_MMIO_CONFIG;
 
     if (off < VIRTIO_MMIO_CONFIG) {
-        if (width == 4 && !(off & 3)) /* 4.2.2.2: nothing else is allowed */
-            write_register(v, (unsigned)off, (uint32_t)val);
+        /* 4.2.2.2: nothing else is allowed, and over PCI nothing at all. */
+        if (width == 4 && !(off & 3) && !v->pci)
+            ax_virtio_set_register(v, (unsigned)off, (uint32_t)val);
     } else if (v->ops->configure &&
                ax_range_within(in_config, width, 0, v->ops->config)) {
         v->ops->configure(v, (unsigned)in_config, width, val);

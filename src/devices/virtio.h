@@ -1,6 +1,7 @@
 /*
  * virtio.h - what every virtio device shares: registers, features, status and
- * queues, over virtio-mmio version 2 (VIRTIO 1.2, sections 2, 3 and 4.2).
+ * queues (VIRTIO 1.2, sections 2 and 3), over virtio-mmio version 2 (4.2), or
+ * over PCI (4.1) where the board has given it a slot.
  *
  * A device type is one file, virtio_<type>.c: an ax_device_ops with
  * AX_VIRTIO_DEVICE_OPS, whose state begins with struct ax_virtio, and an
@@ -20,6 +21,7 @@
 #include <stdatomic.h>
 
 struct ax_virtio;
+struct ax_virtio_pci;
 struct ax_wake;
 struct ax_watch;
 
@@ -68,7 +70,8 @@ struct ax_virtio {
     /* virtio.c's own */
     uint8_t *page; /* registers and configuration space */
     bool page_owned;
-    bool failed; /* it waits for its reset */
+    struct ax_virtio_pci *pci; /* NULL: it is a device of virtio-mmio */
+    bool failed;               /* it waits for its reset */
     uint32_t queue_select;
     uint64_t chosen; /* what the driver writes before FEATURES_OK */
     uint32_t driver_select;
@@ -133,11 +136,15 @@ void ax_virtio_fail(struct ax_virtio *v, const char *why);
 
 /*
  * For queues whose work somebody else does (vhost): the doorbell signals fd
- * instead of leading to a kick, and its work is done by signalling the other
- * one, -1 if the engine has none. -EOPNOTSUPP: it cannot. Taken back in stop at
- * the latest. Split rings only: vhost knows no others.
+ * instead of leading to a kick, and its work is done by signalling the event,
+ * which is -EINVAL if the driver wants none, or another -errno. -EOPNOTSUPP: it
+ * cannot. Taken back in stop at the latest. Split rings only: vhost knows no
+ * others.
  */
 int ax_virtio_lend_queue(struct ax_virtio *v, unsigned queue, int fd, bool on);
-int ax_virtio_irq_event(const struct ax_virtio *v);
+int ax_virtio_irq_event(struct ax_virtio *v, unsigned queue);
+
+/* Can queues be lent at all? */
+bool ax_virtio_lends(const struct ax_virtio *v);
 
 #endif

@@ -51,11 +51,12 @@ static inline void ax_power_request(const struct ax_power *power,
 }
 
 /*
- * The local APICs as seen by an I/O APIC that lives in this process. A message
- * is the MSI form of an interrupt (Intel SDM 3A, 11.11).
+ * The local APICs as seen by an I/O APIC that lives in this process, or by PCI
+ * functions. A message is the MSI form of an interrupt (Intel SDM 3A, 11.11).
  */
 struct ax_apic_bus {
-    /* Tells the engine what pin would send, so that it can report its EOI. */
+    /* Of an I/O APIC: tells the engine what pin would send, so that it can
+     * report its EOI. */
     void (*route)(void *ctx, unsigned pin, uint64_t address, uint32_t data,
                   bool masked);
     void (*send)(void *ctx, uint64_t address, uint32_t data);
@@ -75,27 +76,37 @@ static inline void ax_news_tell(const struct ax_news *news)
         news->tell(news->ctx);
 }
 
+/* A write of the guest's that is a signal and nothing else. */
+struct ax_bell {
+    enum ax_space space; /* MMIO or port */
+    uint64_t addr;
+    unsigned width; /* bytes, exactly */
+    int64_t value;  /* this one alone; AX_BELL_ANY: each */
+};
+
+enum { AX_BELL_ANY = -1 };
+
 /*
  * Short ways between guest and host that an engine may have: signals that pass
  * no thread of ours. fd is an eventfd, which stays the device's. 0, -EOPNOTSUPP
  * where the engine has none, or -errno. Any thread.
  */
 struct ax_fast {
-    /* The guest's writes of 4 bytes at gpa, of value alone unless it is
-     * AX_DOORBELL_ANY, signal fd instead of coming to the device. */
-    int (*doorbell)(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on);
+    /* Writes like these signal fd instead of coming to the device. */
+    int (*doorbell)(void *ctx, const struct ax_bell *bell, int fd, bool on);
     /* Signalling fd pulses the line. */
     int (*irq_event)(void *ctx, unsigned line, int fd, bool on);
     bool irq_event_late; /* ... but struct ax_irq is sooner there */
+    /* Signalling fd sends the message. */
+    int (*msi_event)(void *ctx, uint64_t address, uint32_t data, int fd,
+                     bool on);
     void *ctx;
 };
 
-enum { AX_DOORBELL_ANY = -1 };
-
-static inline int ax_fast_doorbell(const struct ax_fast *fast, ax_gpa gpa,
-                                   int64_t value, int fd, bool on)
+static inline int ax_fast_doorbell(const struct ax_fast *fast,
+                                   const struct ax_bell *bell, int fd, bool on)
 {
-    return fast->doorbell ? fast->doorbell(fast->ctx, gpa, value, fd, on)
+    return fast->doorbell ? fast->doorbell(fast->ctx, bell, fd, on)
                           : -EOPNOTSUPP;
 }
 
@@ -103,6 +114,14 @@ static inline int ax_fast_irq_event(const struct ax_fast *fast, unsigned line,
                                     int fd, bool on)
 {
     return fast->irq_event ? fast->irq_event(fast->ctx, line, fd, on)
+                           : -EOPNOTSUPP;
+}
+
+static inline int ax_fast_msi_event(const struct ax_fast *fast,
+                                    uint64_t address, uint32_t data, int fd,
+                                    bool on)
+{
+    return fast->msi_event ? fast->msi_event(fast->ctx, address, data, fd, on)
                            : -EOPNOTSUPP;
 }
 

@@ -43,6 +43,9 @@ enum ax_entry_mode {
     AX_ENTRY_LONG,
 };
 
+/* How a guest reaches its virtio devices. */
+enum ax_virtio_transport { AX_VIRTIO_MMIO, AX_VIRTIO_PCI };
+
 /* What follows when the guest ends itself. */
 enum ax_on_end { AX_ON_END_STOP, AX_ON_END_RESTART, AX_ON_END_KEEP };
 
@@ -200,9 +203,10 @@ struct ax_config {
     struct ax_config_net *nets;
     struct ax_config_vconsole *vconsoles;
     struct ax_config_share *shares;
-    struct ax_vsock_conf vsock;     /* [vsock] */
-    struct ax_balloon_conf balloon; /* [balloon] */
-    bool rng;                       /* [rng] */
+    struct ax_vsock_conf vsock;      /* [vsock] */
+    struct ax_balloon_conf balloon;  /* [balloon] */
+    bool rng;                        /* [rng] */
+    enum ax_virtio_transport virtio; /* [virtio] */
 
     /* [debug] */
     bool debug_exit;     /* port 0xf4 */

@@ -112,6 +112,12 @@ static const struct conf_word irqchip_words[] = {
     {NULL, 0},
 };
 
+static const struct conf_word transport_words[] = {
+    {"mmio", AX_VIRTIO_MMIO},
+    {"pci", AX_VIRTIO_PCI},
+    {NULL, 0},
+};
+
 static const struct conf_word interrupt_mode_words[] = {
     {"no_irq", AX_IRQ_MODE_NONE},  {"no", AX_IRQ_MODE_NONE},
     {"none", AX_IRQ_MODE_NONE},    {"emu", AX_IRQ_MODE_EMU},
@@ -453,6 +459,10 @@ const struct conf_key ax_config_keys[CONF_KEYS] = {
                                  KIND_BOOL, FIELD(balloon.free_page_reporting)},
     [KEY_RNG_ENABLED] = {"rng", "enabled", "a source of random numbers",
                          KIND_BOOL, FIELD(rng)},
+    [KEY_VIRTIO_TRANSPORT] = {"virtio", "transport",
+                              "how the guest reaches them: mmio or pci",
+                              KIND_WORD, FIELD(virtio),
+                              .words = transport_words},
     [KEY_EXIT_PORT] = {"debug", "exit_port",
                        "a write to port 0xf4 ends the guest", KIND_BOOL,
                        FIELD(debug_exit)},

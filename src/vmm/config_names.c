@@ -139,7 +139,8 @@ void ax_config_say_unknown_table(struct conf_load *load, struct ax_pos at,
     } else {
         hint.expected = "one of [base], [kernel], [memory], [cpu], [devices], "
                         "[[disk]], [[net]], [console], [[console]], "
-                        "[[share]], [vsock], [balloon], [rng], [debug]";
+                        "[[share]], [vsock], [balloon], [rng], [virtio], "
+                        "[debug]";
     }
     ax_config_say(load, ax_config_unknown(load), at, &hint,
                   "unknown table [%.64s]", name);

@@ -68,11 +68,19 @@ static void vm_msi_send(void *ctx, uint64_t address, uint32_t data)
     vm->env.ops->msi_send(vm->engine, address, data);
 }
 
-static int vm_doorbell(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on)
+static int vm_doorbell(void *ctx, const struct ax_bell *bell, int fd, bool on)
 {
     struct ax_vm *vm = ctx;
 
-    return vm->env.ops->doorbell(vm->engine, gpa, value, fd, on);
+    return vm->env.ops->doorbell(vm->engine, bell, fd, on);
+}
+
+static int vm_msi_event(void *ctx, uint64_t address, uint32_t data, int fd,
+                        bool on)
+{
+    struct ax_vm *vm = ctx;
+
+    return vm->env.ops->msi_event(vm->engine, address, data, fd, on);
 }
 
 static int vm_irq_event(void *ctx, unsigned line, int fd, bool on)
@@ -341,6 +349,8 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
         .conf = plan->conf,
         .fast = {.ctx = vm},
         .page = vm->device_pages[vm->device_count],
+        .pci = &vm->pci,
+        .slot = plan->slot,
     };
     struct ax_device *dev;
     int err;
@@ -351,6 +361,8 @@ static int vm_build_device(struct ax_vm *vm, const struct ax_plan_device *plan)
         env.fast.doorbell = vm_doorbell;
     if (vm->env.ops->irq_event)
         env.fast.irq_event = vm_irq_event;
+    if (vm->env.ops->msi_event)
+        env.fast.msi_event = vm_msi_event;
     env.fast.irq_event_late =
         vm->env.ops->irq_event_late && vm->plan.irqchip == AX_IRQCHIP_KERNEL;
     env.peer = vm_find_device(vm, ops->extends);
@@ -380,6 +392,7 @@ static int vm_build_devices(struct ax_vm *vm)
 {
     for (int space = 0; space < AX_SPACES; space++)
         ax_bus_init(&vm->buses[space], (enum ax_space)space);
+    vm->pci = (struct ax_pci){.mem = vm->plan.pci_mem, .io = vm->plan.pci_io};
     for (unsigned i = 0; i < vm->plan.device_count; i++) {
         const struct ax_plan_device *plan = &vm->plan.devices[i];
         int err = vm_build_device(vm, plan);

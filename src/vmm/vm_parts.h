@@ -10,6 +10,7 @@
 #include "arch/arch.h"
 #include "devices/bus.h"
 #include "devices/guestclock.h"
+#include "devices/pci.h"
 #include "vmm/vm.h"
 #include "vmm/vm_debug.h"
 
@@ -56,6 +57,7 @@ struct ax_vm {
     void (*drained)(struct ax_vm *vm, bool all);
     unsigned device_count;
     struct ax_device *devices[AX_PLAN_DEVICES];
+    struct ax_pci pci;
     struct ax_device *irqchip; /* the model, with AX_IRQCHIP_SPLIT */
     /* By device: its own thread, its page in pages; NULL: it has none. */
     struct ax_iothread *iothreads[AX_PLAN_DEVICES];

@@ -11,7 +11,7 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
-static int no_doorbell(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on)
+static int no_doorbell(void *ctx, const struct ax_bell *bell, int fd, bool on)
 {
     return 0;
 }

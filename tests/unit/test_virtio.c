@@ -688,18 +688,21 @@ struct ways {
     unsigned bells;
 };
 
-static int ways_doorbell(void *ctx, ax_gpa gpa, int64_t value, int fd, bool on)
+static int ways_doorbell(void *ctx, const struct ax_bell *bell, int fd, bool on)
 {
+    const uint64_t reg = bell->addr % AX_DEVICE_PAGE;
     struct ways *w = ctx;
 
-    if (gpa % AX_DEVICE_PAGE == VIRTIO_MMIO_INTERRUPT_ACK) {
+    if (bell->space != AX_SPACE_MMIO || bell->width != 4)
+        return -EINVAL;
+    if (reg == VIRTIO_MMIO_INTERRUPT_ACK) {
         w->deaf = on ? fd : -1;
-        return value == VIRTIO_MMIO_INT_VRING ? 0 : -EINVAL;
+        return bell->value == VIRTIO_MMIO_INT_VRING ? 0 : -EINVAL;
     }
     w->bell = on ? fd : -1;
-    w->value = value;
+    w->value = bell->value;
     w->bells += on;
-    return gpa % AX_DEVICE_PAGE == VIRTIO_MMIO_QUEUE_NOTIFY ? 0 : -EINVAL;
+    return reg == VIRTIO_MMIO_QUEUE_NOTIFY ? 0 : -EINVAL;
 }
 
 static int ways_irq(void *ctx, unsigned line, int fd, bool on)
@@ -726,7 +729,7 @@ Test(virtio_fast, goes_the_short_ways_of_an_engine)
 
     cr_assert_eq(ax_driver_init(&d, &echo_device, NULL, take_ways, &w), 0);
     cr_assert(w.bell >= 0 && w.irq >= 0);
-    cr_expect_eq(w.value, AX_DOORBELL_ANY);
+    cr_expect_eq(w.value, AX_BELL_ANY);
     cr_assert(ax_driver_start(&d, 0, 16));
     ax_driver_settle(&d);
     buf = (struct ax_driver_buf){ax_driver_alloc(&d, 16), 16, true};

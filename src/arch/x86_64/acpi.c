@@ -10,6 +10,7 @@
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/mptable.h"
 #include "devices/device.h"
+#include "devices/pci.h"
 #include "vmm/config.h"
 
 enum { HEADER_LENGTH = 4, HEADER_CHECKSUM = 9 };
@@ -240,6 +241,76 @@ static void aml_virtios(struct blob *b, const struct ax_plan *plan)
     }
 }
 
+/* Address space descriptors, 6.4.3.5. */
+enum {
+    RES_WORD_SPACE = 0x88,
+    RES_DWORD_SPACE = 0x87,
+    SPACE_MEMORY = 0,
+    SPACE_IO = 1,
+    SPACE_BUS = 2,
+    SPACE_FIXED = 0x0c,     /* both ends; a producer decodes it */
+    SPACE_READ_WRITE = 1,   /* memory */
+    SPACE_ENTIRE_RANGE = 3, /* ports */
+};
+
+static void aml_space(struct blob *b, unsigned width, unsigned type,
+                      unsigned flags, uint32_t first, uint32_t last)
+{
+    blob_int(b, width == 2 ? RES_WORD_SPACE : RES_DWORD_SPACE, 1);
+    blob_int(b, 3 + 5 * width, 2);
+    blob_int(b, type, 1);
+    blob_int(b, SPACE_FIXED, 1);
+    blob_int(b, flags, 1);
+    blob_int(b, 0, width); /* granularity */
+    blob_int(b, first, width);
+    blob_int(b, last, width);
+    blob_int(b, 0, width); /* no translation */
+    blob_int(b, last - first + 1, width);
+}
+
+/*
+ * The host bridge: bus 0 alone, its two ports, and the windows in which the
+ * functions are: their own and those of the devices behind them.
+ */
+static void aml_pci(struct blob *b, const struct ax_plan *plan)
+{
+    const uint32_t ports = (uint32_t)plan->pci_io;
+    size_t at, crs;
+
+    if (!plan->pci)
+        return;
+    blob_int(b, AML_EXT, 1);
+    blob_int(b, AML_DEVICE, 1);
+    at = aml_open(b);
+    blob_bytes(b, "PCI0", 4);
+    aml_name(b, "_HID");
+    blob_int(b, AML_DWORD, 1);
+    blob_int(b, aml_eisa_id("PNP0A03"), 4);
+    aml_name(b, "_UID");
+    aml_byte(b, 0);
+    aml_name(b, "_STA");
+    aml_byte(b, 0xf);
+    aml_name(b, "_CRS");
+    blob_int(b, AML_BUFFER, 1);
+    crs = aml_open(b);
+    aml_byte(b, 16 + 8 + 16 + 26 + 2);
+    aml_space(b, 2, SPACE_BUS, 0, 0, 0);
+    blob_int(b, RES_IO, 1);
+    blob_int(b, RES_IO_DECODE16, 1);
+    blob_int(b, AX_X86_PORT_PCI, 2);
+    blob_int(b, AX_X86_PORT_PCI, 2);
+    blob_int(b, 1, 1);
+    blob_int(b, 8, 1);
+    aml_space(b, 2, SPACE_IO, SPACE_ENTIRE_RANGE, ports,
+              ports + AX_PCI_SLOTS * AX_PCI_PORTS - 1);
+    aml_space(b, 4, SPACE_MEMORY, SPACE_READ_WRITE, (uint32_t)plan->pci_mem,
+              AX_X86_VIRTIO_ADDR + AX_PCI_SLOTS * AX_PCI_PAGE - 1);
+    blob_int(b, RES_END, 1);
+    blob_int(b, 0, 1);
+    aml_close(b, crs);
+    aml_close(b, at);
+}
+
 static size_t acpi_dsdt(struct blob *b, const struct ax_plan *plan)
 {
     const size_t table = acpi_begin(b, "DSDT", 2);
@@ -258,6 +329,7 @@ static size_t acpi_dsdt(struct blob *b, const struct ax_plan *plan)
     blob_bytes(b, "_SB_", 4);
     for (size_t i = 0; i < AX_ARRAY_LEN(devices); i++)
         aml_device(b, &devices[i]);
+    aml_pci(b, plan);
     aml_virtios(b, plan);
     aml_close(b, at);
     acpi_end(b, table);

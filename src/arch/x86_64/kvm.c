@@ -1,7 +1,7 @@
 /*
  * kvm.c - what KVM has on x86_64 only: irqchips, CPUID, guest time, and the
- * exits of this CPU. Its registers are in kvm_regs.c, debugging in
- * kvm_debug*.c.
+ * exits of this CPU. Its registers are in kvm_regs.c, routes of interrupts in
+ * kvm_routes.c, debugging in kvm_debug*.c.
  */
 #include "arch/x86_64/kvm_arch.h"
 
@@ -140,41 +140,6 @@ int ax_kvm_arch_vm_seal(struct ax_engine_vm *vm)
     if (vm->irqchip == AX_IRQCHIP_KERNEL)
         return arch_kernel_irqchip(vm);
     return vm->irqchip == AX_IRQCHIP_SPLIT ? arch_split_irqchip(vm) : 0;
-}
-
-int ax_kvm_arch_msi_route(struct ax_engine_vm *vm, unsigned pin,
-                          uint64_t address, uint32_t data, bool masked)
-{
-    union {
-        struct kvm_irq_routing head;
-        char room[sizeof(struct kvm_irq_routing) +
-                  AX_KVM_IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)];
-    } table = {.head = {.nr = 0}};
-    struct arch_vm *arch = vm->arch;
-    int err;
-
-    if (vm->irqchip != AX_IRQCHIP_SPLIT || pin >= AX_KVM_IOAPIC_PINS)
-        return -EINVAL;
-    pthread_mutex_lock(&arch->lock);
-    arch->routes[pin].used = !masked;
-    arch->routes[pin].address = address;
-    arch->routes[pin].data = data;
-    for (unsigned i = 0; i < AX_KVM_IOAPIC_PINS; i++) {
-        struct kvm_irq_routing_entry *e = &table.head.entries[table.head.nr];
-
-        if (!arch->routes[i].used)
-            continue;
-        memset(e, 0, sizeof(*e));
-        e->gsi = i;
-        e->type = KVM_IRQ_ROUTING_MSI;
-        e->u.msi.address_lo = (uint32_t)arch->routes[i].address;
-        e->u.msi.address_hi = (uint32_t)(arch->routes[i].address >> 32);
-        e->u.msi.data = arch->routes[i].data;
-        table.head.nr++;
-    }
-    err = ax_kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)&table);
-    pthread_mutex_unlock(&arch->lock);
-    return err;
 }
 
 /* ---- guest time ---- */

@@ -13,6 +13,8 @@
 enum {
     AX_KVM_MSRS = AX_X86_ALL_REGS - AX_X86_TSC,
     AX_KVM_IOAPIC_PINS = 24,
+    AX_KVM_MSI_EVENTS = 64,
+    AX_KVM_ROUTES = AX_KVM_IOAPIC_PINS + AX_KVM_MSI_EVENTS,
 };
 
 /* Groups of registers, each of one ioctl. */
@@ -36,7 +38,8 @@ struct arch_vm {
         bool used;
         uint64_t address;
         uint32_t data;
-    } routes[AX_KVM_IOAPIC_PINS];
+        int fd;              /* of a message's event */
+    } routes[AX_KVM_ROUTES]; /* by GSI: pins of a split irqchip, then events */
     /* Of the last time_stop; the loop writes them while no vCPU runs. */
     struct kvm_clock_data clock;
     bool clock_saved;

@@ -38,7 +38,8 @@
 
 /* Above RAM: [base] memory continues at 4 GiB when it reaches the hole. */
 #define AX_X86_HOLE_ADDR      0xc0000000U
-#define AX_X86_VIRTIO_ADDR    0xfe000000U /* a page per device */
+#define AX_X86_PCI_ADDR       0xfd000000U /* the bus's: 32 pages; its devices' */
+#define AX_X86_VIRTIO_ADDR    0xfe000000U /* ... others are here, a page each */
 #define AX_X86_IOAPIC_ADDR    0xfec00000U
 #define AX_X86_LAPIC_ADDR     0xfee00000U
 #define AX_X86_ENGINE_ADDR    0xfeffc000U /* four pages: an engine's own use */
@@ -57,7 +58,9 @@
 #define AX_X86_PORT_COM1        0x3f8U
 #define AX_X86_PORT_PVPANIC     0x505U
 #define AX_X86_PORT_PM          0x600U /* +0 events, +4 control, +8 timer */
+#define AX_X86_PORT_PCI         0xcf8U /* +1 reset, as the next; +4 data */
 #define AX_X86_PORT_RESET       0xcf9U
+#define AX_X86_PORT_PCI_IO      0x1000U /* the bus's window: 32 times four */
 
 /* Interrupt lines; ISA IRQ n is GSI n. */
 #define AX_X86_IRQ_PIT  0U

@@ -7,6 +7,7 @@
 #include "arch/x86_64/cpuid.h"
 #include "arch/x86_64/layout.h"
 #include "devices/device.h"
+#include "devices/pci.h"
 #include "log.h"
 #include "vmm/config.h"
 #include "vmm/image.h"
@@ -58,12 +59,17 @@ static const struct {
     {AX_X86_IOAPIC_ADDR, 0x1000, "I/O APIC"},
     {AX_X86_LAPIC_ADDR, 0x1000, "local APIC"},
     {AX_X86_ENGINE_ADDR, 0x4000, "engine's own pages"},
+    {AX_X86_PCI_ADDR, AX_PCI_SLOTS *AX_PCI_PAGE, "PCI bus"},
 };
 
 static void plan_check_windows(struct planner *p, struct ax_pos pos, ax_gpa gpa,
                                uint64_t size, const char *what)
 {
+    const bool pci = p->conf->virtio == AX_VIRTIO_PCI;
+
     for (size_t i = 0; i < AX_ARRAY_LEN(windows); i++) {
+        if (windows[i].gpa == AX_X86_PCI_ADDR && !pci)
+            continue;
         if (ax_range_overlaps(gpa, size, windows[i].gpa, windows[i].size))
             plan_tell(p, AX_LOG_ERROR, pos,
                       "%s %#" PRIx64 "-%#" PRIx64 " covers the %s at %#" PRIx64,
@@ -243,7 +249,14 @@ static void plan_firmware(struct planner *p)
 }
 
 /* When a device of the board is there. */
-enum presence { ALWAYS, IF_DEBUG_EXIT, IF_DEBUG_PORT, IF_SPLIT };
+enum presence {
+    ALWAYS,
+    IF_DEBUG_EXIT,
+    IF_DEBUG_PORT,
+    IF_SPLIT,
+    IF_PCI,
+    UNLESS_PCI
+};
 
 /* The speaker's port reads the PIT's state, so the PIT stands before it. */
 static const struct {
@@ -259,7 +272,10 @@ static const struct {
     {"i8042", AX_SPACE_PORT, AX_X86_PORT_I8042, AX_IRQ_NONE, ALWAYS},
     {"pvpanic", AX_SPACE_PORT, AX_X86_PORT_PVPANIC, AX_IRQ_NONE, ALWAYS},
     {"acpi_pm", AX_SPACE_PORT, AX_X86_PORT_PM, AX_X86_IRQ_SCI, ALWAYS},
-    {"reset_cf9", AX_SPACE_PORT, AX_X86_PORT_RESET, AX_IRQ_NONE, ALWAYS},
+    {"reset_cf9", AX_SPACE_PORT, AX_X86_PORT_RESET, AX_IRQ_NONE, UNLESS_PCI},
+    {"pci_host", AX_SPACE_PORT, AX_X86_PORT_PCI, AX_IRQ_NONE, IF_PCI},
+    {"pci_io", AX_SPACE_PORT, AX_X86_PORT_PCI_IO, AX_IRQ_NONE, IF_PCI},
+    {"pci_mem", AX_SPACE_MMIO, AX_X86_PCI_ADDR, AX_IRQ_NONE, IF_PCI},
     {"debugexit", AX_SPACE_PORT, AX_X86_PORT_DEBUGEXIT, AX_IRQ_NONE,
      IF_DEBUG_EXIT},
     {"debugcon", AX_SPACE_PORT, AX_X86_PORT_DEBUGCON, AX_IRQ_NONE,
@@ -279,6 +295,10 @@ static bool plan_present(const struct ax_config *conf, enum presence when)
         return conf->debug_port;
     case IF_SPLIT:
         return conf->irqchip == AX_IRQCHIP_SPLIT;
+    case IF_PCI:
+        return conf->virtio == AX_VIRTIO_PCI;
+    case UNLESS_PCI:
+        return conf->virtio != AX_VIRTIO_PCI;
     default:
         return true;
     }
@@ -303,7 +323,8 @@ static void plan_devices(struct planner *p)
 
 /* ---- virtio ---- */
 
-enum { GSIS = 24 };
+/* Each device has a page: of virtio-mmio's, or with its PCI function's. */
+enum { GSIS = 24, VIRTIO_MAX = AX_PCI_SLOTS - 1 };
 
 /* What is configured, in the order in which the guest will find it. */
 struct virtio_row {
@@ -314,7 +335,7 @@ struct virtio_row {
 };
 
 static unsigned list_virtio(const struct ax_config *conf,
-                            struct virtio_row rows[AX_X86_VIRTIO_MAX + 1])
+                            struct virtio_row rows[VIRTIO_MAX + 1])
 {
     static const struct ax_config_place anywhere;
     const struct ax_pos nowhere = {0, 0};
@@ -322,7 +343,7 @@ static unsigned list_virtio(const struct ax_config *conf,
 
 #define ROW(...)                                                               \
     do {                                                                       \
-        if (n <= AX_X86_VIRTIO_MAX)                                            \
+        if (n <= VIRTIO_MAX)                                                   \
             rows[n++] = (struct virtio_row){__VA_ARGS__};                      \
     } while (0)
     for (unsigned i = 0; i < conf->disk_count; i++)
@@ -414,9 +435,34 @@ static unsigned plan_line(struct planner *p, const struct virtio_row *row,
     return AX_IRQ_NONE;
 }
 
+/* A guest that is told of a place by AxVisor's rows looks for it there. */
+static bool is_on_pci(const struct planner *p, const struct virtio_row *row)
+{
+    return p->conf->virtio == AX_VIRTIO_PCI && !row->place->given;
+}
+
+static bool plan_check_count(struct planner *p, const struct virtio_row *rows,
+                             unsigned count)
+{
+    unsigned lines = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        lines += !is_on_pci(p, &rows[i]);
+        if (lines <= AX_X86_VIRTIO_MAX && i < VIRTIO_MAX)
+            continue;
+        plan_tell(p, AX_LOG_ERROR, rows[i].pos,
+                  "more than %u virtio devices, [rng] among them: the board "
+                  "has no more %s",
+                  i < VIRTIO_MAX ? AX_X86_VIRTIO_MAX : VIRTIO_MAX,
+                  i < VIRTIO_MAX ? "interrupts" : "slots");
+        return false;
+    }
+    return true;
+}
+
 static void plan_virtio(struct planner *p)
 {
-    struct virtio_row rows[AX_X86_VIRTIO_MAX + 1];
+    struct virtio_row rows[VIRTIO_MAX + 1];
     const unsigned count = list_virtio(p->conf, rows);
     bool taken[GSIS] = {false};
 
@@ -428,15 +474,11 @@ static void plan_virtio(struct planner *p)
                       rows[0].type);
         return;
     }
-    if (count > AX_X86_VIRTIO_MAX) {
-        plan_tell(p, AX_LOG_ERROR, rows[AX_X86_VIRTIO_MAX].pos,
-                  "more than %u virtio devices, [rng] among them: the board "
-                  "has no more interrupts",
-                  AX_X86_VIRTIO_MAX);
+    if (!plan_check_count(p, rows, count))
         return;
-    }
     for (unsigned i = 0; i < count; i++) {
         const struct virtio_row *row = &rows[i];
+        const bool pci = is_on_pci(p, row);
         ax_gpa base = AX_X86_VIRTIO_ADDR + (ax_gpa)i * AX_DEVICE_PAGE;
 
         if (row->place->given && plan_check_place(p, row))
@@ -455,7 +497,8 @@ static void plan_virtio(struct planner *p)
             .type = row->type,
             .space = AX_SPACE_MMIO,
             .base = base,
-            .irq = plan_line(p, row, taken),
+            .irq = pci ? AX_IRQ_NONE : plan_line(p, row, taken),
+            .slot = pci ? i + 1 : 0,
             .conf = row->conf,
         };
     }
@@ -526,6 +569,9 @@ static int machine_plan(const struct ax_config *conf, struct ax_log *log,
     memset(plan, 0, sizeof(*plan));
     plan->conf = conf;
     plan->irqchip = conf->irqchip;
+    plan->pci = conf->virtio == AX_VIRTIO_PCI;
+    plan->pci_mem = AX_X86_PCI_ADDR;
+    plan->pci_io = AX_X86_PORT_PCI_IO;
     plan_cpus(&p);
     plan_features(&p);
     if (conf->region_count)

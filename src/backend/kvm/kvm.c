@@ -166,27 +166,28 @@ static int kvm_page_map(struct ax_engine_vm *vm, ax_gpa gpa, void *hva,
     return vm_add_slot(vm, gpa, hva, size, true);
 }
 
-static int kvm_doorbell(struct ax_engine_vm *vm, ax_gpa gpa, int64_t value,
+static int kvm_doorbell(struct ax_engine_vm *vm, const struct ax_bell *bell,
                         int fd, bool on)
 {
-    struct kvm_ioeventfd bell = {
-        .datamatch = value == AX_DOORBELL_ANY ? 0 : (uint64_t)value,
-        .addr = gpa,
-        .len = 4,
+    const bool any = bell->value == AX_BELL_ANY;
+    struct kvm_ioeventfd event = {
+        .datamatch = any ? 0 : (uint64_t)bell->value,
+        .addr = bell->addr,
+        .len = bell->width,
         .fd = fd,
         .flags = (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN) |
-                 (value == AX_DOORBELL_ANY ? 0 : KVM_IOEVENTFD_FLAG_DATAMATCH),
+                 (any ? 0 : KVM_IOEVENTFD_FLAG_DATAMATCH) |
+                 (bell->space == AX_SPACE_PORT ? KVM_IOEVENTFD_FLAG_PIO : 0),
     };
 
-    return ax_kvm_ioctl(vm->fd, KVM_IOEVENTFD, (uintptr_t)&bell);
+    return ax_kvm_ioctl(vm->fd, KVM_IOEVENTFD, (uintptr_t)&event);
 }
 
-static int kvm_irq_event(struct ax_engine_vm *vm, unsigned line, int fd,
-                         bool on)
+int ax_kvm_irqfd(struct ax_engine_vm *vm, unsigned gsi, int fd, bool on)
 {
     struct kvm_irqfd irq = {
         .fd = (uint32_t)fd,
-        .gsi = line,
+        .gsi = gsi,
         .flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN,
     };
 
@@ -611,7 +612,7 @@ const struct ax_backend_ops ax_kvm = {
     .mem_map = kvm_mem_map,
     .page_map = kvm_page_map,
     .doorbell = kvm_doorbell,
-    .irq_event = kvm_irq_event,
+    .irq_event = ax_kvm_irqfd,
     .irq_event_late = true,
     .vm_seal = ax_kvm_arch_vm_seal,
     .irq_line = kvm_irq_line,
@@ -632,4 +633,5 @@ const struct ax_backend_ops ax_kvm = {
     .vcpu_debug_decline = ax_kvm_arch_vcpu_debug_decline,
     .msi_send = kvm_msi_send,
     .msi_route = ax_kvm_arch_msi_route,
+    .msi_event = ax_kvm_arch_msi_event,
 };

@@ -65,6 +65,9 @@ int ax_kvm_ioctl(int fd, unsigned long request, uintptr_t arg);
 /* Value of a capability, 0 if absent. Any thread. */
 int ax_kvm_cap(int fd, unsigned cap);
 
+/* KVM_IRQFD: signals of fd pulse this GSI. */
+int ax_kvm_irqfd(struct ax_engine_vm *vm, unsigned gsi, int fd, bool on);
+
 /* Starts the unrolling of an exit; *ex becomes its first access. */
 void ax_kvm_span_begin(struct ax_engine_vcpu *vcpu, struct ax_exit *ex,
                        const struct ax_kvm_span *span);
@@ -90,6 +93,8 @@ void ax_kvm_arch_vm_fini(struct ax_engine_vm *vm);
 /* As msi_route of the contract; fails where there is no split irqchip. */
 int ax_kvm_arch_msi_route(struct ax_engine_vm *vm, unsigned pin,
                           uint64_t address, uint32_t data, bool masked);
+int ax_kvm_arch_msi_event(struct ax_engine_vm *vm, uint64_t address,
+                          uint32_t data, int fd, bool on);
 
 /* As the optional operations of the contract. */
 int ax_kvm_arch_time_stop(struct ax_engine_vm *vm);
