@@ -30,8 +30,11 @@ devices/console.h devices/console_parts.h devices/console*.c
 devices/conmux.[ch]
 devices/virtio_conf.h
 devices/balloon.h
+devices/reset_control.h
+devices/pci.[ch]
+devices/pci_msix.[ch]
 devices/virtqueue.[ch]
-devices/virtio.[ch]
+devices/virtio.h devices/virtio_parts.h devices/virtio.c devices/virtio_pci.c
 devices/vhost.[ch]
 devices/disk.h devices/disk_parts.h devices/disk*.c
 devices/netlink.h devices/netlink_parts.h devices/netlink_user_parts.h devices/netlink*.c
@@ -109,6 +112,9 @@ control/execute_parts.h: control/execute.c control/execute_*.c
 histedit.h: client/shell.c
 devices/netlink_parts.h: devices/netlink*.c devices/netlink_user_parts.h
 devices/virtio_net_parts.h: devices/virtio_net*.c
+devices/reset_control.h: devices/reset_cf9.c devices/pci_host.c
+devices/pci_msix.h: devices/pci_msix.c devices/virtio_pci.c
+devices/virtio_parts.h: devices/virtio.c devices/virtio_pci.c
 devices/hostend.h: devices/console_parts.h devices/hostend.c devices/conmux.c
 devices/console_parts.h: devices/console.c devices/console_*.c
 toml++/*: conf/toml.cc

@@ -3,11 +3,13 @@
 
 #include "devices/clock.h"
 #include "devices/loop.h"
+#include "devices/pci.h"
 #include "log.h"
 
 #include <err.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
+#include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
 
@@ -62,12 +64,54 @@ void ax_driver_fini(struct ax_driver *d)
 
 /* ---- registers ---- */
 
+/* Where PCI has what virtio-mmio has at a register (VIRTIO 1.2, 4.1.4.3). */
+static const struct common_field {
+    uint16_t reg;
+    uint8_t off, width;
+} common_fields[] = {
+    {VIRTIO_MMIO_DEVICE_FEATURES_SEL, VIRTIO_PCI_COMMON_DFSELECT, 4},
+    {VIRTIO_MMIO_DEVICE_FEATURES, VIRTIO_PCI_COMMON_DF, 4},
+    {VIRTIO_MMIO_DRIVER_FEATURES_SEL, VIRTIO_PCI_COMMON_GFSELECT, 4},
+    {VIRTIO_MMIO_DRIVER_FEATURES, VIRTIO_PCI_COMMON_GF, 4},
+    {VIRTIO_MMIO_STATUS, VIRTIO_PCI_COMMON_STATUS, 1},
+    {VIRTIO_MMIO_CONFIG_GENERATION, VIRTIO_PCI_COMMON_CFGGENERATION, 1},
+    {VIRTIO_MMIO_QUEUE_SEL, VIRTIO_PCI_COMMON_Q_SELECT, 2},
+    {VIRTIO_MMIO_QUEUE_NUM_MAX, VIRTIO_PCI_COMMON_Q_SIZE, 2},
+    {VIRTIO_MMIO_QUEUE_NUM, VIRTIO_PCI_COMMON_Q_SIZE, 2},
+    {VIRTIO_MMIO_QUEUE_READY, VIRTIO_PCI_COMMON_Q_ENABLE, 2},
+    {VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_PCI_COMMON_Q_DESCLO, 4},
+    {VIRTIO_MMIO_QUEUE_DESC_HIGH, VIRTIO_PCI_COMMON_Q_DESCHI, 4},
+    {VIRTIO_MMIO_QUEUE_AVAIL_LOW, VIRTIO_PCI_COMMON_Q_AVAILLO, 4},
+    {VIRTIO_MMIO_QUEUE_AVAIL_HIGH, VIRTIO_PCI_COMMON_Q_AVAILHI, 4},
+    {VIRTIO_MMIO_QUEUE_USED_LOW, VIRTIO_PCI_COMMON_Q_USEDLO, 4},
+    {VIRTIO_MMIO_QUEUE_USED_HIGH, VIRTIO_PCI_COMMON_Q_USEDHI, 4},
+};
+
+static struct ax_pci_function *function_of(const struct ax_driver *d)
+{
+    const struct ax_device_env *env = &d->dev->env;
+
+    return env->slot ? env->pci->slots[env->slot] : NULL;
+}
+
+static const struct common_field *find_common(unsigned reg)
+{
+    for (size_t i = 0; i < AX_ARRAY_LEN(common_fields); i++) {
+        if (common_fields[i].reg == reg)
+            return &common_fields[i];
+    }
+    return NULL;
+}
+
 uint64_t ax_driver_get(struct ax_driver *d, unsigned off, unsigned width)
 {
+    struct ax_pci_function *f = function_of(d);
+    const struct common_field *common = f ? find_common(off) : NULL;
     uint64_t val;
 
     pthread_mutex_lock(&d->dev->lock);
-    val = d->dev->ops->read(d->dev, off, width);
+    val = common ? f->ops->read(f, common->off, common->width)
+                 : d->dev->ops->read(d->dev, off, width);
     pthread_mutex_unlock(&d->dev->lock);
     return val;
 }
@@ -75,8 +119,16 @@ uint64_t ax_driver_get(struct ax_driver *d, unsigned off, unsigned width)
 void ax_driver_set(struct ax_driver *d, unsigned off, unsigned width,
                    uint64_t val)
 {
+    struct ax_pci_function *f = function_of(d);
+    const struct common_field *common = f ? find_common(off) : NULL;
+
     pthread_mutex_lock(&d->dev->lock);
-    d->dev->ops->write(d->dev, off, width, val);
+    if (common)
+        f->ops->write(f, common->off, common->width, val);
+    else if (f && off == VIRTIO_MMIO_QUEUE_NOTIFY)
+        f->ops->out(f, 0, 2, val);
+    else
+        d->dev->ops->write(d->dev, off, width, val);
     pthread_mutex_unlock(&d->dev->lock);
 }
 

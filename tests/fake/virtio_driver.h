@@ -49,7 +49,8 @@ struct ax_driver_buf {
 
 /*
  * A device of this model, with conf as its env.conf. prepare (may be NULL)
- * changes the rest of env before the device is created. 0 or the model's
+ * changes the rest of env before the device is created: with a slot of a bus it
+ * is a PCI function, and everything below goes over PCI. 0 or the model's
  * error; ax_driver_fini accepts both.
  */
 int ax_driver_init(struct ax_driver *d, const struct ax_device_ops *ops,
@@ -58,7 +59,8 @@ int ax_driver_init(struct ax_driver *d, const struct ax_device_ops *ops,
                    void *ctx);
 void ax_driver_fini(struct ax_driver *d);
 
-/* A register or a field of configuration space, off from 0x100 on. */
+/* A register of virtio-mmio's, or what PCI has in its place; or a field of
+ * configuration space, off from 0x100 on. */
 uint64_t ax_driver_get(struct ax_driver *d, unsigned off, unsigned width);
 void ax_driver_set(struct ax_driver *d, unsigned off, unsigned width,
                    uint64_t val);

@@ -9,6 +9,7 @@
  */
 #include "devices/bus.h"
 #include "devices/loop.h"
+#include "devices/pci.h"
 #include "devices/registry.h"
 #include "fake/clock.h"
 #include "fake/console.h"
@@ -21,11 +22,12 @@
 
 static const struct ax_device_ops *const models[] = {AX_DEVICE_MODELS(MODEL)};
 
-enum { MODELS = AX_ARRAY_LEN(models), SPACING = 0x10000 };
+enum { MODELS = AX_ARRAY_LEN(models), SPACING = 0x40000 };
 enum { READ, WRITE, LINE, EOI, POLL, RESET, BUTTON, ADVANCE, TYPE, OPERATIONS };
 
 struct board {
     struct ax_bus bus;
+    struct ax_pci pci; /* with nothing on it: fuzz_virtio_pci.c has functions */
     struct ax_loop *loop;
     struct ax_console *console;
     struct ax_device *devices[MODELS];
@@ -76,6 +78,7 @@ static void board_add(struct board *board, unsigned i)
         .apic = {.route = on_route, .send = on_send, .ctx = board},
         .console = board->console,
         .loop = board->loop,
+        .pci = &board->pci,
     };
     int err;
 
