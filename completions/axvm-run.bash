@@ -28,6 +28,7 @@ _axvm_run()
             ;;
         --share | --root | --modules) _filedir -d && return ;;
         --net) _axvm_run_words 'user tap socket passt none' && return ;;
+        --virtio) _axvm_run_words 'mmio pci' && return ;;
         --control) _axvm_run_words none && _filedir && return ;;
         --log-level) _axvm_run_words 'off error warn info debug' && return ;;
         --gdb-on) _axvm_run_words 'crash reset poweroff' && return ;;
@@ -57,7 +58,8 @@ _axvm_run()
 
     if [[ $cur == -* ]]; then
         _axvm_run_words '--demo --kernel --initrd --append --disk --net --share
-            --vsock --cpus --memory --name --run --root --modules --set --lenient --strict --dump-config
+            --vsock --virtio --cpus --memory --name --run --root --modules
+            --set --lenient --strict --dump-config
             --console --shell --linger --control --pidfile --gdb --gdb-wait
             --gdb-on --timeout --stats
             --trace --log-level --log-file --help --usage --version'

@@ -38,6 +38,7 @@ enum {
     KEY_NET,
     KEY_SHARE,
     KEY_VSOCK,
+    KEY_VIRTIO,
     KEY_CPUS,
     KEY_MEMORY,
     KEY_NAME,
@@ -70,6 +71,8 @@ static const struct argp_option options_table[] = {
     {"share", KEY_SHARE, "DIR[,KEY=VALUE...]", 0,
      "A directory of this host, by 9p; keys as in [[share]]; repeatable", 2},
     {"vsock", KEY_VSOCK, "CID[,KEY=VALUE...]", 0, "Sockets to this host", 2},
+    {"virtio", KEY_VIRTIO, "TRANSPORT", 0,
+     "How it reaches these devices: mmio (default) or pci", 2},
     {"cpus", KEY_CPUS, "N", 0, "Virtual CPUs, default 1", 2},
     {"memory", KEY_MEMORY, "SIZE", 0, "Memory, default 512M", 2},
     {"name", KEY_NAME, "NAME", 0, "What it is called", 2},
@@ -273,6 +276,8 @@ static const char **line_place(struct ax_oneliner *line, int key)
         return &line->append;
     case KEY_VSOCK:
         return &line->vsock;
+    case KEY_VIRTIO:
+        return &line->virtio;
     case KEY_CPUS:
         return &line->cpus;
     case KEY_MEMORY:

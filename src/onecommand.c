@@ -21,11 +21,6 @@
 
 enum { RELEASE_MAX = 128, MODULE_MAX = 64 << 20 };
 
-/* What a guest needs that mounts its root by virtio and talks on a console. */
-static const char *const features[] = {
-    "virtio_mmio", "virtio_console", "9pnet_virtio", "9p", "overlay", NULL,
-};
-
 __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
 {
     va_list args;
@@ -152,10 +147,39 @@ static int add_modules(struct ax_initramfs *fs,
     return status;
 }
 
+static int find_features(const char *dir, bool pci, struct ax_kmodules *out)
+{
+    /* What mounts a root by virtio, and talks on a console. */
+    const char *const features[] = {
+        pci ? "virtio_pci" : "virtio_mmio",
+        "virtio_console",
+        "9pnet_virtio",
+        "9p",
+        "overlay",
+        NULL,
+    };
+    const char *missing;
+    const int err = ax_kmodules_find(dir, features, out, &missing);
+
+    if (err == -ENOENT && !missing)
+        return fail("%s holds no modules: install those of this kernel, or "
+                    "name their directory with --modules",
+                    dir);
+    if (err == -ENOENT && missing == features[0])
+        return fail("this kernel has no %s, neither as a module in %s nor "
+                    "built in: use another one, or --virtio %s",
+                    missing, dir, pci ? "mmio" : "pci");
+    if (err == -ENOENT)
+        return fail("this kernel has no %s, neither as a module in %s nor "
+                    "built in: use another one (Debian's cloud kernel has no "
+                    "9p, its generic one has)",
+                    missing, dir);
+    return err ? AX_STATUS_FAILURE : 0;
+}
+
 static int find_modules(const struct ax_oneliner *line, struct ax_kmodules *out)
 {
     char release[RELEASE_MAX] = "", dir[PATH_MAX];
-    const char *missing;
     int err = 0;
 
     if (line->modules) {
@@ -171,17 +195,7 @@ static int find_modules(const struct ax_oneliner *line, struct ax_kmodules *out)
     if (err)
         return fail("cannot read the kernel %s: %s", line->kernel,
                     strerror(-err));
-    err = ax_kmodules_find(dir, features, out, &missing);
-    if (err == -ENOENT && !missing)
-        return fail("%s holds no modules: install those of this kernel, or "
-                    "name their directory with --modules",
-                    dir);
-    if (err == -ENOENT)
-        return fail("this kernel has no %s, neither as a module in %s nor "
-                    "built in: use another one (Debian's cloud kernel has no "
-                    "9p, its generic one has)",
-                    missing, dir);
-    return err ? AX_STATUS_FAILURE : 0;
+    return find_features(dir, ax_oneliner_has_pci(line), out);
 }
 
 /* ---- the rest of it ---- */

@@ -24,9 +24,15 @@ static const struct {
 bool ax_oneliner_given(const struct ax_oneliner *line)
 {
     return line->kernel || line->initrd || line->append || line->name ||
-           line->cpus || line->memory || line->vsock || line->run ||
-           line->root || line->modules || (line->disks && *line->disks) ||
-           (line->nets && *line->nets) || (line->shares && *line->shares);
+           line->cpus || line->memory || line->vsock || line->virtio ||
+           line->run || line->root || line->modules ||
+           (line->disks && *line->disks) || (line->nets && *line->nets) ||
+           (line->shares && *line->shares);
+}
+
+bool ax_oneliner_has_pci(const struct ax_oneliner *line)
+{
+    return line->virtio && !strcmp(line->virtio, "pci");
 }
 
 /* A TOML basic string; a comma that stood twice in a list of options is one. */
@@ -225,6 +231,10 @@ char *ax_oneliner_text(const struct ax_oneliner *line)
     put_string(to, "kernel_path", line->kernel);
     put_string(to, "ramdisk_path", line->initrd);
     put_string(to, "cmdline", line->append);
+    if (line->virtio) {
+        fputs("\n[virtio]\n", to);
+        put_string(to, "transport", line->virtio);
+    }
     put_rows(to, "[[disk]]", "path", line->disks);
     put_rows(to, "[[net]]", "mode", line->nets);
     put_shares(to, line->shares);

@@ -17,6 +17,7 @@ struct ax_oneliner {
      */
     const char **disks, **nets, **shares;
     const char *vsock;
+    const char *virtio;  /* the transport of all of these */
     const char *run;     /* the command of a guest that runs one */
     const char *root;    /* its root file system; "/" if not given */
     const char *modules; /* where its kernel's modules are */
@@ -24,6 +25,9 @@ struct ax_oneliner {
 
 /* Is anything of it given? */
 bool ax_oneliner_given(const struct ax_oneliner *line);
+
+/* Do its virtio devices stand on the PCI bus? */
+bool ax_oneliner_has_pci(const struct ax_oneliner *line);
 
 /*
  * The TOML, to be freed; NULL: no memory. A key that is none, or a value that

@@ -90,6 +90,20 @@ static int run_load_demo(struct run *run)
     return run_load_config(run, &src);
 }
 
+/* The modules of --run are chosen before its configuration is read. */
+static int run_check_transport(const struct run *run,
+                               const struct ax_oneliner *line)
+{
+    const struct ax_config *conf = run->confs[run->conf_count - 1];
+
+    if (!line->run ||
+        ax_oneliner_has_pci(line) == (conf->virtio == AX_VIRTIO_PCI))
+        return 0;
+    fprintf(stderr, "axvm-run: --run: it has the drivers that --virtio asks "
+                    "for: use that instead of --set virtio.transport\n");
+    return AX_STATUS_USAGE;
+}
+
 /* The guest that the command line describes. */
 static int run_load_line(struct run *run)
 {
@@ -109,7 +123,7 @@ static int run_load_line(struct run *run)
     src.size = strlen(text);
     status = run_load_config(run, &src);
     free(text);
-    return status;
+    return status ? status : run_check_transport(run, &line);
 }
 
 static int run_check_console(const struct ax_options *options)

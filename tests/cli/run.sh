@@ -116,7 +116,8 @@ one_line() {
             'serial = "x"' 'hostfwd = ["tcp:1-2"]' 'hostfwd = ["udp:1-2"]' \
             'tag = "t"' 'tag = "share1"' 'cid = 3' "uds = \"$PWD/v\"" &&
         cp "$out" again.toml && run 0 "$axvm" --dump-config again.toml &&
-        cmp "$out" again.toml
+        cmp "$out" again.toml && run 0 "$axvm" --dump-config --kernel k \
+        --virtio pci && said 'transport = "pci"'
 }
 one_line_mistakes() {
     echo "not really a kernel" >k
@@ -134,8 +135,32 @@ one_line_mistakes() {
         run 2 "$axvm" --kernel k --net user,hostfwd && said "hostfwd = true" &&
         run 2 "$axvm" --kernel k --share k && said "Not a directory" &&
         run 2 "$axvm" --kernel k --vsock 2 && said "out of range" &&
+        run 2 "$axvm" --kernel k --virtio pc && said 'did you mean "pci"?' &&
+        run 2 "$axvm" --virtio pci && said "--kernel" &&
         run 2 "$axvm" --kernel k --run true --initrd k && said "--initrd" &&
         run 2 "$axvm" --kernel k --root / && said "--run"
+}
+
+command_modules() { # of --run: a driver for its transport among them
+    local dep="virtio_mmio virtio_console 9pnet_virtio 9p overlay" name
+    set -- "$axvm" --dump-config --kernel k --run true --modules mods
+    echo "not really a kernel" >k
+    mkdir -p mods
+    run 2 "$@" && said "mods holds no modules" || return 1
+    for name in $dep; do
+        echo "$name.ko:" && : >"mods/$name.ko"
+    done >mods/modules.dep
+    run 0 "$@" && run 0 "$@" --virtio mmio &&
+        run 2 "$@" --set virtio.transport=pci &&
+        said "use that instead of --set" &&
+        run 2 "$@" --virtio pci &&
+        said "no virtio_pci, neither as a module" "--virtio mmio" &&
+        echo "virtio_pci.ko: virtio_pci_modern_dev.ko" >>mods/modules.dep &&
+        run 2 "$@" --virtio pci && said "virtio_pci_modern_dev.ko: No such" &&
+        : >mods/virtio_pci.ko && : >mods/virtio_pci_modern_dev.ko &&
+        run 0 "$@" --virtio pci && said 'transport = "pci"' &&
+        sed -i /virtio_mmio/d mods/modules.dep && run 0 "$@" --virtio pci &&
+        run 2 "$@" && said "no virtio_mmio, neither as a module" "--virtio pci"
 }
 
 unwritable() {
@@ -160,6 +185,7 @@ case_ "output that cannot be written" unwritable
 case_ "a guest for another architecture" other_architecture
 case_ "a guest on the command line is a configuration" one_line
 case_ "its mistakes have status 2 and one message" one_line_mistakes
+case_ "a command's guest has the driver of its transport" command_modules
 
 # ---- images ----
 

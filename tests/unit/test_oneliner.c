@@ -122,6 +122,24 @@ Test(oneliner, has_cards_shares_and_sockets)
     cr_expect_eq(conf->nets[1].conf.mode, AX_NET_NONE);
 }
 
+Test(oneliner, has_a_transport)
+{
+    cr_expect_eq(load()->virtio, AX_VIRTIO_MMIO);
+    cr_expect_not(ax_oneliner_has_pci(&line));
+    line.virtio = "mmio";
+    cr_expect_eq(load()->virtio, AX_VIRTIO_MMIO);
+    cr_expect_not(ax_oneliner_has_pci(&line));
+    line.virtio = "pci";
+    disks[0] = "a";
+    line.vsock = "3";
+    cr_expect_eq(load()->virtio, AX_VIRTIO_PCI);
+    cr_expect(ax_oneliner_has_pci(&line));
+    line.virtio = "pc";
+    load_fails("did you mean \"pci\"?");
+    line = (struct ax_oneliner){.virtio = "pci"};
+    cr_expect(ax_oneliner_given(&line));
+}
+
 Test(oneliner, runs_one_command)
 {
     const struct ax_config *conf;
