@@ -281,6 +281,160 @@ Test(machine, wires_nothing_without_irqchip)
     cr_expect_null(find_device("ioapic"));
 }
 
+/* ---- virtio ---- */
+
+static struct ax_config_disk disks[64];
+
+static void use_disks(unsigned count)
+{
+    memset(disks, 0, sizeof(disks));
+    for (unsigned i = 0; i < count; i++)
+        disks[i].pos = (struct ax_pos){20 + i, 1};
+    f.conf.disks = disks;
+    f.conf.disk_count = count;
+}
+
+static void expect_virtio(unsigned n, const char *type, uint64_t base,
+                          unsigned irq, unsigned slot)
+{
+    const struct ax_plan_device *dev = NULL;
+
+    for (unsigned i = 0; i < f.plan.device_count && !dev; i++) {
+        dev = &f.plan.devices[i];
+        if (strncmp(dev->type, "virtio", 6) || n--)
+            dev = NULL;
+    }
+    cr_assert_not_null(dev, "no %s", type);
+    cr_expect_str_eq(dev->type, type);
+    cr_expect_eq(dev->space, AX_SPACE_MMIO);
+    cr_expect_eq(dev->base, base, "%#llx", (unsigned long long)dev->base);
+    cr_expect_eq(dev->irq, irq, "%u", dev->irq);
+    cr_expect_eq(dev->slot, slot, "%u", dev->slot);
+}
+
+Test(machine, virtio_devices_have_pages_and_lines)
+{
+    use_disks(15);
+    f.conf.rng = true;
+    cr_assert_eq(fx_plan(&f), 0);
+    cr_expect_not(f.plan.pci);
+    cr_expect_null(find_device("pci_host"));
+    expect_virtio(0, "virtio_blk", 0xfe000000, 5, 0);
+    expect_virtio(1, "virtio_blk", 0xfe001000, 6, 0);
+    expect_virtio(15, "virtio_rng", 0xfe00f000, 23, 0);
+    use_disks(16);
+    cr_expect_eq(fx_plan(&f), -EINVAL);
+    fx_expect_log(&f, "guest.toml: more than 16 virtio devices, [rng] among "
+                      "them: the board has no more interrupts");
+}
+
+Test(machine, virtio_devices_stand_where_they_are_wanted)
+{
+    use_disks(4);
+    disks[1].place = (struct ax_config_place){true, 0xfe000000, 5};
+    disks[2].place = (struct ax_config_place){true, 0xfe002000, 5};
+    cr_assert_eq(fx_plan(&f), 0);
+    expect_virtio(0, "virtio_blk", 0xfe001000, 5, 0);
+    expect_virtio(1, "virtio_blk", 0xfe000000, 6, 0);
+    fx_expect_log(&f, "guest.toml:21:1: virtio_blk: interrupt 5 is not free on "
+                      "this board: it has 6");
+    expect_virtio(2, "virtio_blk", 0xfe002000, 10, 0);
+    expect_virtio(3, "virtio_blk", 0xfe003000, 11, 0);
+    disks[2].place.base = 0xfe000000;
+    cr_expect_eq(fx_plan(&f), -EINVAL);
+    fx_expect_log(&f, "guest.toml:22:1: virtio_blk at 0xfe000000: another "
+                      "device is there");
+}
+
+Test(machine, pci_has_a_bus_with_slots)
+{
+    f.conf.virtio = AX_VIRTIO_PCI;
+    use_disks(30);
+    f.conf.rng = true;
+    cr_assert_eq(fx_plan(&f), 0);
+    cr_expect(f.plan.pci);
+    cr_expect_eq(f.plan.pci_mem, 0xfd000000);
+    cr_expect_eq(f.plan.pci_io, 0x1000);
+    expect_device("pci_host", AX_SPACE_PORT, 0xcf8, AX_IRQ_NONE);
+    expect_device("pci_io", AX_SPACE_PORT, 0x1000, AX_IRQ_NONE);
+    expect_device("pci_mem", AX_SPACE_MMIO, 0xfd000000, AX_IRQ_NONE);
+    cr_expect_null(find_device("reset_cf9"), "pci_host has its register");
+    expect_virtio(0, "virtio_blk", 0xfe000000, AX_IRQ_NONE, 1);
+    expect_virtio(1, "virtio_blk", 0xfe001000, AX_IRQ_NONE, 2);
+    expect_virtio(30, "virtio_rng", 0xfe01e000, AX_IRQ_NONE, 31);
+    use_disks(32);
+    cr_expect_eq(fx_plan(&f), -EINVAL);
+    fx_expect_log(&f, "guest.toml:51:1: more than 31 virtio devices, [rng] "
+                      "among them: the board has no more slots");
+}
+
+Test(machine, pci_leaves_devices_where_axvisor_has_them)
+{
+    f.conf.virtio = AX_VIRTIO_PCI;
+    use_disks(4);
+    disks[1].place = (struct ax_config_place){true, 0xd0001000, 10};
+    disks[2].place = (struct ax_config_place){true, 0xfe001000, 0};
+    cr_assert_eq(fx_plan(&f), 0);
+    expect_virtio(0, "virtio_blk", 0xfe000000, AX_IRQ_NONE, 1);
+    expect_virtio(1, "virtio_blk", 0xd0001000, 10, 0);
+    expect_virtio(2, "virtio_blk", 0xfe001000, 5, 0);
+    expect_virtio(3, "virtio_blk", 0xfe002000, AX_IRQ_NONE, 4);
+    disks[1].place.base = 0xfd01f000;
+    cr_expect_eq(fx_plan(&f), -EINVAL);
+    fx_expect_log(&f, "guest.toml:21:1: virtio_blk 0xfd01f000-0xfd01ffff "
+                      "covers the PCI bus at 0xfd000000");
+    use_disks(18);
+    for (unsigned i = 0; i < 17; i++)
+        disks[i].place =
+            (struct ax_config_place){true, 0xd0000000 + i * 0x1000, 0};
+    cr_expect_eq(fx_plan(&f), -EINVAL);
+    fx_expect_log(&f, "guest.toml:36:1: more than 16 virtio devices");
+    disks[16].place.given = false;
+    cr_expect_eq(fx_plan(&f), 0, "two are on the bus");
+}
+
+Test(machine, pci_keeps_memory_off_its_windows)
+{
+    struct ax_config_region regions[] = {
+        {.gpa = 0, .size = AX_MIB(16)},
+        {.gpa = 0xfd01f000, .size = 0x1000, .pos = {8, 5}},
+    };
+
+    use_regions(regions, 2);
+    cr_expect_eq(fx_plan(&f), 0, "no bus");
+    f.conf.virtio = AX_VIRTIO_PCI;
+    cr_expect_eq(fx_plan(&f), -EINVAL);
+    fx_expect_log(&f, "guest.toml:8:5: memory region 0xfd01f000-0xfd01ffff "
+                      "covers the PCI bus at 0xfd000000");
+    regions[1].gpa = 0xfd020000;
+    cr_expect_eq(fx_plan(&f), 0);
+    /* A device's page needs room as well. */
+    regions[1].gpa = 0xfe001000;
+    use_disks(1);
+    f.conf.rng = true;
+    cr_expect_eq(fx_plan(&f), 0);
+    fx_expect_log(&f, "no room for virtio_rng at 0xfe001000");
+    use_disks(2);
+    cr_expect_eq(fx_plan(&f), -EINVAL);
+    fx_expect_log(&f, "guest.toml:21:1: no room for virtio_blk at 0xfe001000");
+}
+
+Test(machine, virtio_needs_interrupts)
+{
+    f.conf.irqchip = AX_IRQCHIP_NONE;
+    f.conf.rng = true;
+    for (unsigned i = 0; i < 2; i++) {
+        f.conf.virtio = i ? AX_VIRTIO_PCI : AX_VIRTIO_MMIO;
+        use_disks(0);
+        cr_expect_eq(fx_plan(&f), 0);
+        cr_expect_null(find_device("virtio_rng"));
+        use_disks(1);
+        cr_expect_eq(fx_plan(&f), -EINVAL);
+        fx_expect_log(&f, "guest.toml:20:1: virtio_blk needs interrupts, which "
+                          "irqchip = \"none\" leaves out");
+    }
+}
+
 Test(machine, says_where_the_console_is)
 {
     char name[] = "com";

@@ -408,6 +408,38 @@ static bool plan_check_place(struct planner *p, const struct virtio_row *row)
     return true;
 }
 
+/* The board's next page, past those that rows have asked for. */
+static ax_gpa next_page(const struct virtio_row *rows, unsigned count,
+                        ax_gpa page)
+{
+    unsigned i = 0;
+
+    while (i < count) {
+        const bool taken = rows[i].place->given && rows[i].place->base == page;
+
+        page += taken ? AX_DEVICE_PAGE : 0;
+        i = taken ? 0 : i + 1;
+    }
+    return page;
+}
+
+/* The device's page: where it was asked for, or at the board's. */
+static bool plan_page(struct planner *p, const struct virtio_row *row,
+                      ax_gpa page)
+{
+    if (row->place->given)
+        return plan_check_place(p, row);
+    if (!is_ram(p->plan, page))
+        return true;
+    /* [rng] is there without having been asked for. */
+    plan_tell(p, strcmp(row->type, "virtio_rng") ? AX_LOG_ERROR : AX_LOG_WARN,
+              row->pos,
+              "no room for %s at %#" PRIx64
+              ": guest memory is there, and so the device is not",
+              row->type, page);
+    return false;
+}
+
 /* A line of its own: the wanted one if it is free, else the board's next. */
 static unsigned plan_line(struct planner *p, const struct virtio_row *row,
                           bool taken[GSIS])
@@ -464,6 +496,7 @@ static void plan_virtio(struct planner *p)
 {
     struct virtio_row rows[VIRTIO_MAX + 1];
     const unsigned count = list_virtio(p->conf, rows);
+    ax_gpa next = AX_X86_VIRTIO_ADDR;
     bool taken[GSIS] = {false};
 
     if (p->plan->irqchip == AX_IRQCHIP_NONE) {
@@ -479,20 +512,13 @@ static void plan_virtio(struct planner *p)
     for (unsigned i = 0; i < count; i++) {
         const struct virtio_row *row = &rows[i];
         const bool pci = is_on_pci(p, row);
-        ax_gpa base = AX_X86_VIRTIO_ADDR + (ax_gpa)i * AX_DEVICE_PAGE;
+        const ax_gpa base =
+            row->place->given ? row->place->base : next_page(rows, count, next);
 
-        if (row->place->given && plan_check_place(p, row))
-            base = row->place->base;
-        if (!row->place->given && is_ram(p->plan, base)) {
-            /* [rng] is there without having been asked for. */
-            plan_tell(
-                p, strcmp(row->type, "virtio_rng") ? AX_LOG_ERROR : AX_LOG_WARN,
-                row->pos,
-                "no room for %s at %#" PRIx64
-                ": guest memory is there, and so the device is not",
-                row->type, base);
+        if (!row->place->given)
+            next = base + AX_DEVICE_PAGE;
+        if (!plan_page(p, row, base))
             continue;
-        }
         p->plan->devices[p->plan->device_count++] = (struct ax_plan_device){
             .type = row->type,
             .space = AX_SPACE_MMIO,
