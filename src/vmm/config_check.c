@@ -302,15 +302,25 @@ static void check_boot(struct conf_load *load)
  * multiboot information. */
 static void check_virtio_cmdline(struct conf_load *load)
 {
-    static const struct conf_hint hint = {
-        .help = "leave it out: ACPI announces the devices then",
-    };
+    const struct ax_config *conf = load->conf;
+    const struct ax_pos at = load->given[KEY_VIRTIO_CMDLINE].val;
 
-    if (load->conf->virtio_cmdline && load->conf->protocol == AX_BOOT_UEFI)
-        ax_config_say(load, AX_SEVERITY_ERROR,
-                      load->given[KEY_VIRTIO_CMDLINE].val, &hint,
-                      "virtio_cmdline needs a command line, and boot protocol "
-                      "uefi has none");
+    if (!conf->virtio_cmdline)
+        return;
+    if (conf->virtio == AX_VIRTIO_PCI)
+        ax_config_say(
+            load, AX_SEVERITY_ERROR, at,
+            &(struct conf_hint){.help = "leave one of them out: a guest finds "
+                                        "PCI devices by itself"},
+            "virtio_cmdline announces virtio-mmio devices, and transport is "
+            "\"pci\"");
+    else if (conf->protocol == AX_BOOT_UEFI)
+        ax_config_say(
+            load, AX_SEVERITY_ERROR, at,
+            &(struct conf_hint){.help = "leave it out: ACPI announces the "
+                                        "devices then"},
+            "virtio_cmdline needs a command line, and boot protocol uefi has "
+            "none");
 }
 
 static void check_initrd(struct conf_load *load)

@@ -216,6 +216,7 @@ Test(config_axvisor, odd_values_dump_to_the_same)
                           "[\"c\", 0xd0003000, 0, 0, 0xe3, []]]\n"
                           "[[disk]]\npath = \"a\"\n");
     text_is_stable(KERNEL "[memory]\nhugepages = true\nbacking = \"memfd\"\n");
+    text_is_stable(KERNEL "[virtio]\ntransport = \"pci\"\n");
 }
 
 Test(config_axvisor, a_dump_says_every_key)
@@ -257,6 +258,8 @@ Test(config_axvisor, a_dump_says_every_key)
         "deflate_on_oom = true\n",
         "free_page_reporting = true\n",
         "\n[rng]\n",
+        "\n[virtio]\n",
+        "transport = \"mmio\"\n",
         "exit_port = true\n",
         "debug_port = true\n",
         "timeout = 0\n",
@@ -285,9 +288,11 @@ Test(config_axvisor, an_override_is_in_the_dump)
     l.sets[0] = "base.cpu_num=3";
     l.sets[1] = "debug.gdb=*:0";
     l.sets[2] = "debug.gdb_on=['poweroff', 'crash']";
-    l.sets[3] = NULL;
+    l.sets[3] = "virtio.transport=pci";
+    l.sets[4] = NULL;
     load_good(&l, KERNEL "[base]\ncpu_num = 2\n");
     text = dump();
+    cr_assert_not_null(strstr(text, "transport = \"pci\"\n"));
     cr_assert_not_null(strstr(text, "gdb = \"*:0\"\n"));
     cr_assert_not_null(strstr(text, "gdb_on = [\"crash\", \"poweroff\"]\n"));
     cr_assert_not_null(strstr(text, "cpu_num = 3\n"));

@@ -343,6 +343,26 @@ Test(config_check, uefi_has_no_command_line_for_virtio_devices)
     load_good(&l, bios);
 }
 
+Test(config_check, pci_devices_are_not_announced_on_a_command_line)
+{
+    static const char both[] = KERNEL "virtio_cmdline = true\n"
+                                      "[virtio]\ntransport = \"pci\"\n";
+
+    load_bad(&l, both,
+             "dir/guest.toml:3:18: error: virtio_cmdline announces virtio-mmio "
+             "devices, and transport is \"pci\"");
+    cr_assert(told(&l, "help: leave one of them out: a guest finds PCI"));
+    load_bad(&l,
+             KERNEL "virtio_cmdline = true\nuefi_firmware_path = \"u\"\n"
+                    "bios_load_addr = 0xffc0_0000\n"
+                    "[virtio]\ntransport = \"pci\"\n",
+             "transport is \"pci\"");
+    l.sets[0] = "kernel.virtio_cmdline=false";
+    load_good(&l, both);
+    l.sets[0] = "virtio.transport=mmio";
+    load_good(&l, both);
+}
+
 Test(config_check, a_bad_value_is_told_once)
 {
     load_bad(&l, KERNEL "boot_protocol = \"x\"\nenable_bios = false\n",

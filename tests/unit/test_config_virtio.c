@@ -28,6 +28,33 @@ Test(config_virtio, a_random_number_source_is_all_there_is)
     cr_assert_not(l.conf->rng);
 }
 
+Test(config_virtio, there_are_two_transports)
+{
+    load_good(&l, KERNEL);
+    cr_assert_eq(l.conf->virtio, AX_VIRTIO_MMIO);
+    load_good(&l, KERNEL "[virtio]\n");
+    cr_assert_eq(l.conf->virtio, AX_VIRTIO_MMIO);
+    load_good(&l, KERNEL "[virtio]\ntransport = \"mmio\"\n");
+    cr_assert_eq(l.conf->virtio, AX_VIRTIO_MMIO);
+    load_good(&l, KERNEL "[virtio]\ntransport = \"pci\"\n");
+    cr_assert_eq(l.conf->virtio, AX_VIRTIO_PCI);
+    load_bad(&l, KERNEL "[virtio]\ntransport = \"pcie\"\n",
+             "dir/guest.toml:4:13: error: 'transport' cannot be "
+             "\"pcie\"");
+    cr_assert(told(&l, "\"mmio\", \"pci\""), "%s", l.told);
+    cr_assert(told(&l, "did you mean \"pci\"?"), "%s", l.told);
+    load_bad(&l, KERNEL "[virtio]\ntransport = true\n", "found a boolean");
+    load_bad(&l, KERNEL "[virtio]\ntransprot = \"pci\"\n",
+             "did you mean 'transport'?");
+    load_bad(&l, KERNEL "[virito]\ntransport = \"pci\"\n",
+             "did you mean [virtio]?");
+    load_bad(&l, KERNEL "[[virtio]]\ntransport = \"pci\"\n",
+             "'virtio' has the wrong type: found an array");
+    l.sets[0] = "virtio.transport=pci";
+    load_good(&l, KERNEL);
+    cr_assert_eq(l.conf->virtio, AX_VIRTIO_PCI);
+}
+
 Test(config_virtio, a_disk_needs_a_path_alone)
 {
     const struct ax_config_disk *disk;
