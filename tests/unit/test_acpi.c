@@ -32,6 +32,26 @@ static void build(struct ax_plan *plan, unsigned cpus, enum ax_irqchip irqchip)
     cr_assert(used > 0 && used <= sizeof(buf));
 }
 
+/* As it is with [virtio] transport = "pci". */
+static void build_pci(struct ax_plan *plan)
+{
+    memset(plan, 0, sizeof(*plan));
+    plan->cpus = 1;
+    plan->irqchip = AX_IRQCHIP_KERNEL;
+    plan->pci = true;
+    plan->pci_mem = 0xfd000000;
+    plan->pci_io = 0x1000;
+    plan->device_count = 2;
+    plan->devices[0] = (struct ax_plan_device){.type = "virtio_blk",
+                                               .base = 0xfe000000,
+                                               .irq = AX_IRQ_NONE,
+                                               .slot = 1};
+    plan->devices[1] = (struct ax_plan_device){
+        .type = "virtio_blk", .base = 0xd0000000, .irq = 5};
+    memset(buf, 0, sizeof(buf));
+    cr_assert(ax_x86_acpi_build(plan, AT, buf, sizeof(buf)));
+}
+
 static const uint8_t *at(uint64_t gpa)
 {
     cr_assert(gpa >= AT && gpa < AT + SIZE, "%#llx lies outside",
@@ -185,6 +205,123 @@ Test(acpi, never_writes_beyond_its_buffer)
     cr_expect_eq(ax_x86_acpi_build(&plan, AT, small, used), used);
 }
 
+static const uint8_t *find_dsdt(void)
+{
+    return table(fx_get(find("FACP") + 40, 4), "DSDT");
+}
+
+/* The resources of a device: what is in the buffer of its _CRS (20.2.5.4). */
+static const uint8_t *resources(const char *device, size_t *size)
+{
+    const uint8_t *dsdt = find_dsdt(), *end = dsdt + fx_get(dsdt + 4, 4);
+    const uint8_t *p = memmem(dsdt, (size_t)(end - dsdt), device, 4);
+    unsigned more;
+    size_t len;
+
+    cr_assert_not_null(p, "no %s", device);
+    p = memmem(p, (size_t)(end - p), "_CRS\x11", 5);
+    cr_assert_not_null(p);
+    p += 5;
+    more = p[0] >> 6;
+    len = more ? (p[0] & 15U) | fx_get(p + 1, more) << 4 : p[0];
+    end = p + len;
+    p += 1 + more;
+    cr_assert_eq(p[0], 0x0a, "a byte has its size");
+    *size = p[1];
+    p += 2;
+    cr_assert_eq(p + *size, end, "%zu bytes of %zu", *size, (size_t)(end - p));
+    return p;
+}
+
+/* 6.4.3.5: type, fixed at both ends, range. */
+static void expect_window(const uint8_t *p, unsigned width, unsigned type,
+                          uint64_t first, uint64_t last)
+{
+    cr_expect_eq(p[3], type);
+    cr_expect_eq(p[4], 0x0c);
+    cr_expect_eq(fx_get(p + 6, width), 0, "granularity");
+    cr_expect_eq(fx_get(p + 6 + width, width), first);
+    cr_expect_eq(fx_get(p + 6 + 2 * width, width), last);
+    cr_expect_eq(fx_get(p + 6 + 3 * width, width), 0, "translation");
+    cr_expect_eq(fx_get(p + 6 + 4 * width, width), last - first + 1);
+}
+
+static void expect_words(const uint8_t *p, unsigned *seen)
+{
+    *seen |= 1U << p[3];
+    if (p[3] == 2)
+        expect_window(p, 2, 2, 0, 0);
+    else
+        expect_window(p, 2, 1, 0x1000, 0x107f);
+}
+
+Test(acpi, has_a_pci_bus_on_request)
+{
+    struct ax_plan plan;
+    const uint8_t *p, *end;
+    unsigned words = 0, ports = 0, memory = 0;
+    size_t size;
+
+    build_pci(&plan);
+    p = resources("PCI0", &size);
+    for (end = p + size; p[0] != 0x79;) {
+        switch (p[0]) {
+        case 0x88:
+            expect_words(p, &words);
+            break;
+        case 0x87:
+            expect_window(p, 4, 0, 0xfd000000, 0xfe01ffff);
+            memory++;
+            break;
+        case 0x47:
+            cr_expect_eq(p[1], 1, "16 bits are decoded");
+            cr_expect_eq(fx_get(p + 2, 2), 0xcf8);
+            cr_expect_eq(fx_get(p + 4, 2), 0xcf8);
+            cr_expect_eq(p[7], 8);
+            ports++;
+            break;
+        default:
+            cr_assert_fail("descriptor %#x", p[0]);
+        }
+        p += p[0] & 0x80 ? 3 + fx_get(p + 1, 2) : 1 + (p[0] & 7U);
+        cr_assert_lt(p, end);
+    }
+    cr_expect_eq(p + 2, end);
+    cr_expect_eq(words, 1U << 1 | 1U << 2, "ports and bus numbers");
+    cr_expect_eq(ports, 1);
+    cr_expect_eq(memory, 1);
+    /* "PNP0A03", 19.3.4 */
+    p = find_dsdt();
+    cr_expect(memmem(p, fx_get(p + 4, 4), "\x41\xd0\x0a\x03", 4));
+    build(&plan, 1, AX_IRQCHIP_KERNEL);
+    p = find_dsdt();
+    cr_expect_not(memmem(p, fx_get(p + 4, 4), "PCI0", 4));
+}
+
+static unsigned count_text(const uint8_t *p, size_t size, const char *text)
+{
+    const uint8_t *end = p + size;
+    unsigned n = 0;
+
+    while ((p = memmem(p, (size_t)(end - p), text, strlen(text)))) {
+        p++;
+        n++;
+    }
+    return n;
+}
+
+Test(acpi, does_not_announce_what_is_on_pci)
+{
+    struct ax_plan plan;
+
+    build_pci(&plan);
+    cr_expect_eq(count_text(buf, sizeof(buf), "LNRO0005"), 1);
+    plan.device_count = 1;
+    memset(buf, 0, sizeof(buf));
+    cr_assert(ax_x86_acpi_build(&plan, AT, buf, sizeof(buf)));
+    cr_expect_eq(count_text(buf, sizeof(buf), "LNRO0005"), 0);
+}
+
 /* The tables as files for iasl -d; what it makes of them comes back. */
 static char *disassemble(const uint8_t *bytes, size_t size, char *out,
                          size_t out_size)
@@ -251,6 +388,15 @@ Test(acpi, reads_back_by_acpica)
     expect_text(text, "Interrupt Source Override");
     expect_text(text, "Local APIC NMI");
     cr_expect(strstr(text, "**** ") == NULL, "iasl complains:\n%s", text);
+    build_pci(&plan);
+    dsdt = find_dsdt();
+    disassemble(dsdt, fx_get(dsdt + 4, 4), text, sizeof(text));
+    expect_text(text, "Device (PCI0)");
+    expect_text(text, "EisaId (\"PNP0A03\")");
+    expect_text(text, "WordBusNumber (");
+    expect_text(text, "WordIO (");
+    expect_text(text, "DWordMemory (");
+    expect_text(text, "0xFD000000,");
 }
 
 /* One announcement each: none here where the command line has them. */
