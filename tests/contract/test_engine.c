@@ -6,6 +6,7 @@
  * is loaded at 0x1000 and entered there.
  */
 #include "arch/x86_64/regs.h"
+#include "devices/wire.h"
 #include "fake/engine.h"
 #include "memory/memory.h"
 
@@ -17,11 +18,15 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { CODE = 0x1000, PORT = 0x5f0 };
+enum { BELL_PORT = 0x5f4, BELL_ADDR = 0x20050 };
+enum { APIC = 0xfee00000, MESSAGE = 0x40, OTHER_MESSAGE, LINE = 5 };
 
 /* ---- programs ---- */
 
@@ -120,6 +125,66 @@ PROGRAM(code_ticks, "xor %ax, %ax\n"
                     "mov $0x20, %al\n"
                     "out %al, $0x20\n"
                     "iret");
+/* What might be doorbells, then an exit, over and over. */
+PROGRAM(code_bells, "mov $0x2000, %ax\n"
+                    "mov %ax, %ds\n"
+                    "0: mov $0x5f4, %dx\n"
+                    "mov $1, %ax\n"
+                    "out %ax, %dx\n"
+                    "mov $2, %ax\n"
+                    "out %ax, %dx\n"
+                    "out %al, %dx\n"
+                    "movw $1, 0x50\n"
+                    "movw $2, 0x50\n"
+                    "mov $0x5f0, %dx\n"
+                    "out %al, %dx\n"
+                    "jmp 0b");
+/* DS is at the local APIC, which is enabled; each of two vectors tells of
+ * itself. */
+PROGRAM(code_message, "xor %ax, %ax\n"
+                      "mov %ax, %es\n"
+                      "mov %ax, %ss\n"
+                      "mov $0x8000, %sp\n"
+                      "movl $0x1000 + message - code_message, %es:0x100\n"
+                      "movl $0x1000 + other_message - code_message, %es:0x104\n"
+                      "movl $0x1ff, 0xf0\n"
+                      "mov $0x5f0, %dx\n"
+                      "out %al, %dx\n"
+                      "sti\n"
+                      "0: hlt\n"
+                      "jmp 0b\n"
+                      "message: mov $0x40, %al\n"
+                      "jmp 1f\n"
+                      "other_message: mov $0x41, %al\n"
+                      "1: out %al, %dx\n"
+                      "movl $0, 0xb0\n"
+                      "iret");
+/* IRQ 5 through the 8259 at vector 0x20; it tells of itself. */
+PROGRAM(code_line, "xor %ax, %ax\n"
+                   "mov %ax, %ds\n"
+                   "mov %ax, %ss\n"
+                   "mov $0x8000, %sp\n"
+                   "movl $0x1000 + line_taken - code_line, 0x94\n"
+                   "mov $0x11, %al\n"
+                   "out %al, $0x20\n"
+                   "mov $0x20, %al\n"
+                   "out %al, $0x21\n"
+                   "mov $0x04, %al\n"
+                   "out %al, $0x21\n"
+                   "mov $0x01, %al\n"
+                   "out %al, $0x21\n"
+                   "mov $0xdf, %al\n"
+                   "out %al, $0x21\n"
+                   "mov $0x5f0, %dx\n"
+                   "out %al, %dx\n"
+                   "sti\n"
+                   "0: hlt\n"
+                   "jmp 0b\n"
+                   "line_taken: mov $5, %al\n"
+                   "out %al, %dx\n"
+                   "mov $0x20, %al\n"
+                   "out %al, $0x20\n"
+                   "iret");
 PROGRAM(code_dead, "lidt 0x3000\n"
                    "mov %cr0, %eax\n"
                    "or $1, %al\n"
@@ -177,9 +242,10 @@ static const struct ax_fake_step steps_nmi[] = {
               .access = {PORT, 'N', 1, true, AX_SPACE_PORT}}},
     {.op = AX_FAKE_LOOP, .target = CODE + sizeof(struct ax_fake_step)},
 };
-/* The fake engine has no clocks: programs of KVM's CPU alone. */
+/* The fake engine has no clocks and no short ways: programs of KVM's CPU alone.
+ */
 static const struct ax_fake_step steps_tsc[1], steps_kvmclock[1],
-    steps_ticks[1];
+    steps_ticks[1], steps_bells[1], steps_message[1], steps_line[1];
 static const struct ax_fake_step steps_dead[] = {
     {.exit = {.kind = AX_EXIT_SYSTEM_DOWN,
               .power = {.event = AX_POWER_CRASH}}}};
@@ -727,6 +793,236 @@ EACH_ENGINE(interrupt_lines_can_be_pulled)
     cr_assert_eq(ops->irq_line(m.vm, 4, true), 0);
     cr_assert_eq(ops->irq_line(m.vm, 4, false), 0);
     machine_destroy(&m);
+}
+
+/* ---- short ways: optional ---- */
+
+static int event_create(void)
+{
+    const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    cr_assert_geq(fd, 0);
+    return fd;
+}
+
+static uint64_t event_count(int fd)
+{
+    eventfd_t count = 0;
+
+    return eventfd_read(fd, &count) ? 0 : count;
+}
+
+/* One of the writes of code_bells. */
+enum { PORT_1 = 1, PORT_2 = 2, PORT_BYTE = 4, MMIO_1 = 8, MMIO_2 = 16 };
+enum { ALL_BELLS = 31 };
+
+static unsigned bell_of(const struct ax_exit *ex)
+{
+    const bool port = ex->kind == AX_EXIT_IO_WRITE;
+
+    cr_assert_eq(ex->access.addr, port ? BELL_PORT : BELL_ADDR);
+    if (ex->access.width == 1)
+        return PORT_BYTE;
+    cr_assert_eq(ex->access.width, 2);
+    if (ex->access.data == 1)
+        return port ? PORT_1 : MMIO_1;
+    cr_assert_eq(ex->access.data, 2);
+    return port ? PORT_2 : MMIO_2;
+}
+
+/* The writes of one round that came out. */
+static unsigned ring_all(struct machine *m)
+{
+    unsigned seen = 0;
+
+    for (;;) {
+        machine_run(m);
+        if (m->ex.kind == AX_EXIT_IO_WRITE && m->ex.access.addr == PORT)
+            return seen;
+        cr_assert(m->ex.kind == AX_EXIT_IO_WRITE ||
+                      m->ex.kind == AX_EXIT_MMIO_WRITE,
+                  "got %s", ax_exit_name(m->ex.kind));
+        seen |= bell_of(&m->ex);
+    }
+}
+
+EACH_ENGINE(a_doorbell_is_one_write_and_no_other)
+{
+    static const struct {
+        struct ax_bell bell;
+        unsigned rings;
+    } rounds[] = {
+        {{AX_SPACE_PORT, BELL_PORT, 2, 1}, PORT_1},
+        {{AX_SPACE_PORT, BELL_PORT, 2, AX_BELL_ANY}, PORT_1 | PORT_2},
+        {{AX_SPACE_PORT, BELL_PORT, 1, AX_BELL_ANY}, PORT_BYTE},
+        {{AX_SPACE_MMIO, BELL_ADDR, 2, 2}, MMIO_2},
+        {{AX_SPACE_MMIO, BELL_ADDR, 2, AX_BELL_ANY}, MMIO_1 | MMIO_2},
+        {{AX_SPACE_MMIO, BELL_PORT, 2, AX_BELL_ANY}, 0},
+    };
+    const int fd = event_create();
+    struct machine m;
+
+    if (!ops->doorbell)
+        cr_skip_test("the engine '%s' has no doorbells", ops->name);
+    machine_create(&m, ops, USE(bells), AX_IRQCHIP_KERNEL);
+    for (size_t i = 0; i < AX_ARRAY_LEN(rounds); i++) {
+        const struct ax_bell *bell = &rounds[i].bell;
+        const unsigned rings = rounds[i].rings;
+
+        cr_assert_eq(ring_all(&m), ALL_BELLS, "%zu", i);
+        cr_assert_eq(ops->doorbell(m.vm, bell, fd, true), 0, "%zu", i);
+        cr_assert_eq(ring_all(&m), ALL_BELLS & ~rings, "%zu", i);
+        cr_assert_eq(event_count(fd), __builtin_popcount(rings), "%zu", i);
+        cr_assert_eq(ops->doorbell(m.vm, bell, fd, false), 0, "%zu", i);
+    }
+    cr_assert_eq(ring_all(&m), ALL_BELLS);
+    cr_assert_eq(event_count(fd), 0);
+    machine_destroy(&m);
+    close(fd);
+}
+
+EACH_ENGINE(doorbells_of_one_place_are_told_apart)
+{
+    const struct ax_bell one = {AX_SPACE_PORT, BELL_PORT, 2, 1};
+    const struct ax_bell two = {AX_SPACE_PORT, BELL_PORT, 2, 2};
+    const int first = event_create(), second = event_create();
+    struct machine m;
+
+    if (!ops->doorbell)
+        cr_skip_test("the engine '%s' has no doorbells", ops->name);
+    machine_create(&m, ops, USE(bells), AX_IRQCHIP_KERNEL);
+    cr_assert_eq(ops->doorbell(m.vm, &one, first, true), 0);
+    cr_assert_eq(ops->doorbell(m.vm, &two, second, true), 0);
+    cr_assert_eq(ring_all(&m), ALL_BELLS & ~(PORT_1 | PORT_2));
+    cr_assert_eq(event_count(first), 1);
+    cr_assert_eq(event_count(second), 1);
+    cr_assert_eq(ops->doorbell(m.vm, &one, first, false), 0);
+    cr_assert_eq(ring_all(&m), ALL_BELLS & ~PORT_2);
+    cr_assert_eq(event_count(first), 0);
+    cr_assert_eq(event_count(second), 1);
+    machine_destroy(&m);
+    close(first);
+    close(second);
+}
+
+static void need_messages(const struct ax_backend_ops *ops)
+{
+    if (!ops->msi_event)
+        cr_skip_test("the engine '%s' has no events for messages", ops->name);
+}
+
+static void expect_interrupt(struct machine *m, unsigned which)
+{
+    expect_access(m, AX_EXIT_IO_WRITE, PORT, 1);
+    cr_assert_eq(m->ex.access.data, which);
+}
+
+/* Nothing comes: it goes to sleep, and only a kick ends that. */
+static void expect_sleep(struct machine *m)
+{
+    struct kicker k = {.m = m};
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, blocked_thread, &k), 0);
+    cr_assert_eq(m->ops->vcpu_run(m->vcpu, &m->ex), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(m->ex.kind, AX_EXIT_NOTHING, "got %s",
+                 ax_exit_name(m->ex.kind));
+    cr_assert(atomic_load(&k.done), "never seen blocked");
+}
+
+static void messages_arrive(const struct ax_backend_ops *ops,
+                            enum ax_irqchip irqchip)
+{
+    const int fd = event_create();
+    struct machine m;
+
+    machine_create(&m, ops, USE(message), irqchip);
+    cr_assert_eq(ops->reg_set(m.vcpu, AX_X86_DS + AX_X86_SEG_BASE, APIC), 0);
+    expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    cr_assert_eq(ops->msi_event(m.vm, APIC, MESSAGE, fd, true), 0);
+    expect_sleep(&m);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(eventfd_write(fd, 1), 0);
+        expect_interrupt(&m, MESSAGE);
+    }
+    expect_sleep(&m);
+    /* What comes while nobody listens is kept for who listens next. */
+    cr_assert_eq(ops->msi_event(m.vm, APIC, MESSAGE, fd, false), 0);
+    cr_assert_eq(ops->msi_event(m.vm, APIC, MESSAGE, fd, false), -ENOENT);
+    cr_assert_eq(eventfd_write(fd, 1), 0);
+    expect_sleep(&m);
+    cr_assert_eq(ops->msi_event(m.vm, APIC, OTHER_MESSAGE, fd, true), 0);
+    expect_interrupt(&m, OTHER_MESSAGE);
+    cr_assert_eq(eventfd_write(fd, 1), 0);
+    expect_interrupt(&m, OTHER_MESSAGE);
+    machine_destroy(&m);
+    close(fd);
+}
+
+EACH_ENGINE(an_event_is_a_message)
+{
+    need_messages(ops);
+    messages_arrive(ops, AX_IRQCHIP_KERNEL);
+}
+
+EACH_ENGINE(an_event_is_a_message_with_a_split_irqchip)
+{
+    need_messages(ops);
+    messages_arrive(ops, AX_IRQCHIP_SPLIT);
+}
+
+EACH_ENGINE(messages_are_bounded_and_need_an_irqchip)
+{
+    enum { MOST = 512 };
+    const int fd = event_create();
+    struct machine m;
+    int fds[MOST], err = 0;
+    unsigned n = 0;
+
+    need_messages(ops);
+    machine_create(&m, ops, USE(spin), AX_IRQCHIP_NONE);
+    cr_assert_eq(ops->msi_event(m.vm, APIC, MESSAGE, fd, true), -EINVAL);
+    machine_destroy(&m);
+    machine_create(&m, ops, USE(spin), AX_IRQCHIP_KERNEL);
+    while (!err && n < MOST) {
+        fds[n] = event_create();
+        err = ops->msi_event(m.vm, APIC, MESSAGE, fds[n++], true);
+    }
+    cr_assert_eq(err, -ENOSPC, "%d after %u", err, n);
+    cr_assert_eq(ops->msi_event(m.vm, APIC, MESSAGE, fds[0], false), 0);
+    cr_assert_eq(ops->msi_event(m.vm, APIC, MESSAGE, fds[n - 1], true), 0);
+    machine_destroy(&m);
+    while (n)
+        close(fds[--n]);
+    close(fd);
+}
+
+/* Messages have to leave the lines as they are. */
+EACH_ENGINE(an_event_is_a_line)
+{
+    const int line = event_create(), message = event_create();
+    struct machine m;
+
+    if (!ops->irq_event)
+        cr_skip_test("the engine '%s' has no events for lines", ops->name);
+    machine_create(&m, ops, USE(line), AX_IRQCHIP_KERNEL);
+    expect_access(&m, AX_EXIT_IO_WRITE, PORT, 1);
+    cr_assert_eq(ops->irq_event(m.vm, LINE, line, true), 0);
+    for (int i = 0; i < 3; i++) {
+        expect_sleep(&m);
+        cr_assert_eq(eventfd_write(line, 1), 0);
+        expect_interrupt(&m, LINE);
+        if (ops->msi_event)
+            cr_assert_eq(ops->msi_event(m.vm, APIC, MESSAGE, message, !(i & 1)),
+                         0);
+    }
+    cr_assert_eq(ops->irq_event(m.vm, LINE, line, false), 0);
+    cr_assert_eq(eventfd_write(line, 1), 0);
+    expect_sleep(&m);
+    machine_destroy(&m);
+    close(line);
+    close(message);
 }
 
 EACH_ENGINE(two_vms_do_not_see_each_other)
