@@ -32,6 +32,8 @@ enum { DEBUG_EXIT = 0xf4, COM1 = 0x3f8, PM1_CONTROL = 0x604, RESET = 0xcf9 };
         .op = AX_FAKE_LOOP, .target = AX_FAKE_ENTRY                            \
     }
 
+#define PCI "[virtio]\ntransport = \"pci\"\n"
+
 static struct ax_fake_guest guest;
 
 static void create(unsigned cpus, const struct ax_fake_step *steps,
@@ -91,6 +93,32 @@ Test(vm, ends_with_reset)
     static const struct ax_fake_step steps[] = {OUT(RESET, 1, 0x06), FOREVER};
 
     expect_end(steps, AX_ARRAY_LEN(steps), AX_VM_END_RESET, 0);
+}
+
+/* The device of the first function there: an entropy source, 0x1044. */
+static const struct ax_fake_step first_function[] = {
+    OUT(0xcf8, 4, 0x80000800),
+    {.exit = {.kind = AX_EXIT_IO_READ,
+              .access = {.addr = 0xcfe, .width = 1, .space = AX_SPACE_PORT}}},
+    {.echo = true,
+     .exit = {.kind = AX_EXIT_IO_WRITE,
+              .access = {.addr = DEBUG_EXIT,
+                         .width = 1,
+                         .write = true,
+                         .space = AX_SPACE_PORT}}},
+    FOREVER};
+
+Test(vm, has_a_pci_bus_on_request)
+{
+    strcpy(ax_fake_guest_base, PCI);
+    expect_end(first_function, AX_ARRAY_LEN(first_function), AX_VM_END_EXIT,
+               0x44);
+}
+
+Test(vm, has_no_pci_bus_otherwise)
+{
+    expect_end(first_function, AX_ARRAY_LEN(first_function), AX_VM_END_EXIT,
+               0xff);
 }
 
 Test(vm, ends_with_a_triple_fault)
@@ -289,6 +317,16 @@ Test(vm, a_reset_restarts_where_the_configuration_says_so)
     static const struct ax_fake_step steps[] = {OUT(RESET, 1, 0x06), FOREVER};
 
     run_lives("on_reboot = \"restart\"", steps, AX_ARRAY_LEN(steps), 200);
+}
+
+/* The reset register is the bridge's there, and every start has a new bus. */
+Test(vm, a_reset_restarts_with_a_pci_bus)
+{
+    static const struct ax_fake_step steps[] = {OUT(0xcf8, 4, 0x80000804),
+                                                OUT(0xcfc, 2, 0x7),
+                                                OUT(RESET, 1, 0x06), FOREVER};
+
+    run_lives("on_reboot = \"restart\"\n" PCI, steps, AX_ARRAY_LEN(steps), 20);
 }
 
 Test(vm, a_power_off_restarts_where_the_configuration_says_so)

@@ -198,7 +198,8 @@ static bool is_stopped(void *ctx)
 
 /* ---- consoles ---- */
 
-static void create_ports(void)
+/* transport: a table that says which, or nothing. */
+static void create_ports(const char *transport)
 {
     char more[512];
     int pairs[ENDS][2];
@@ -209,8 +210,8 @@ static void create_ports(void)
     }
     snprintf(more, sizeof(more),
              "[[console]]\nmode = \"fd:%d\"\n[[console]]\nmode = \"fd:%d\"\n"
-             "[[console]]\nmode = \"fd:%d\"\nname = \"agent\"\n",
-             pairs[0][0], pairs[1][0], pairs[2][0]);
+             "[[console]]\nmode = \"fd:%d\"\nname = \"agent\"\n%s",
+             pairs[0][0], pairs[1][0], pairs[2][0], transport);
     create(more);
 }
 
@@ -220,7 +221,7 @@ Test(vm_virtio, consoles_have_names)
     char name[AX_VM_CONSOLE_NAME];
     const json_t *all;
 
-    create_ports();
+    create_ports("");
     for (unsigned i = 0; i < AX_ARRAY_LEN(names); i++) {
         ax_vm_console_name(vm, i, name);
         cr_assert_str_eq(name, names[i]);
@@ -248,7 +249,7 @@ Test(vm_virtio, a_console_gets_the_size_of_who_looks)
 {
     struct ax_console_size size;
 
-    create_ports();
+    create_ports("");
     ask("{'command': 'console', 'vm': 'vm', 'port': 'hvc1', 'cols': 120, "
         "'rows': 40}");
     size = ax_console_size(ax_vm_console(vm, 2));
@@ -293,7 +294,7 @@ Test(vm_virtio, what_a_guest_has_queued_is_written_when_it_ends)
 
     for (size_t i = 0; i < MUCH; i++)
         sent[i] = (uint8_t)(i * 7 + i / 256);
-    create_ports();
+    create_ports("");
     cr_assert_eq(ax_vm_start(vm), 0);
     drive("virtio_console");
     for (size_t at = 0; at < MUCH; at += PIECE) {
@@ -309,12 +310,12 @@ Test(vm_virtio, what_a_guest_has_queued_is_written_when_it_ends)
     cr_assert_arr_eq(got, sent, MUCH);
 }
 
-Test(vm_virtio, consoles_outlive_a_restart)
+static void outlive_restarts(const char *transport)
 {
     struct ax_console *before;
     char text[8] = "";
 
-    create_ports();
+    create_ports(transport);
     before = ax_vm_console(vm, 1);
     for (unsigned life = 0; life < 3; life++) {
         struct ax_driver_buf buf = {.len = 3};
@@ -333,6 +334,18 @@ Test(vm_virtio, consoles_outlive_a_restart)
         cr_assert_eq(write(ends[0], "typed", 5), 5);
         ax_driver_settle(&d);
     }
+}
+
+Test(vm_virtio, consoles_outlive_a_restart)
+{
+    outlive_restarts("");
+    cr_expect_eq(find("virtio_console")->env.slot, 0);
+}
+
+Test(vm_virtio, so_they_do_on_pci)
+{
+    outlive_restarts("[virtio]\ntransport = \"pci\"\n");
+    cr_expect_eq(find("virtio_console")->env.slot, 1);
 }
 
 /* ---- balloon ---- */
