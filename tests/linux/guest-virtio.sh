@@ -7,6 +7,17 @@ for module in virtio_pci virtio_mmio virtio_blk virtio_net virtio_console virtio
     modprobe -q "$module" 2>/dev/null
 done
 
+# How its devices are reached, and how many of their interrupts are messages.
+transport() {
+    bus=$(readlink -f /sys/bus/virtio/devices/virtio0)
+    case $bus in
+    */pci0000:00/*) bus=pci ;;
+    */LNRO0005:*) bus=mmio ;;
+    esac
+    echo "ax: transport $bus messages $(grep -c 'PCI-MSI.* virtio' /proc/interrupts)"
+}
+transport
+
 case_rng() {
     echo "ax: rng $(cat /sys/class/misc/hw_random/rng_current)"
     dd if=/dev/hwrng bs=4096 count=16 of=/random 2>/dev/null

@@ -7,7 +7,10 @@
 "${CC:-cc}" -O2 -static -Wall -Wextra -Werror -o "$work/netpeer" \
     "$here/netpeer.c" || die "the lab's netpeer does not compile"
 initrd=(--virtio "$work/initrd" "$work/netpeer")
-options+=(--memory 2048 --timeout 800 --file "$work/netpeer" --file "$here/net-cases.sh")
+options+=(--memory 2048 --timeout 800 --file "$work/netpeer")
+for cases in net pci; do
+    options+=(--file "$here/$cases-cases.sh")
+done
 
 # User mode opens libslirp, which no static program does well: so this one is
 # linked dynamically, and its libraries and libslirp's come with it.

@@ -29,12 +29,15 @@ axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
 axvm_linux(linux_virtio linux 900 --virtio
     cloud-rng cloud-console cloud-balloon cloud-balloon-report
     cloud-disk-crash cloud-disk-two cloud-disk-fio cloud-disk-resize
-    cloud-idle generic-run)
+    cloud-idle generic-run
+    cloud-pci-disk-crash cloud-pci-disk-fio cloud-pci-disk-resize
+    cloud-pci-console cloud-pci-idle)
 axvm_linux(linux_share linux 360 --virtio
-    generic-share generic-share-build)
+    generic-share generic-share-build generic-pci-share)
 axvm_linux(linux_vsock linux 360 --virtio
-    cloud-vsock cloud-vsock-vhost)
+    cloud-vsock cloud-vsock-vhost cloud-pci-vsock-vhost)
 
 # Debian's network card driver on every link of ours.
 axvm_linux(linux_net linux 900 --net $<TARGET_FILE:axvm-run>
-    cloud-user cloud-link cloud-pair cloud-tap cloud-tap-vhost)
+    cloud-user cloud-link cloud-pair cloud-tap cloud-tap-vhost
+    cloud-pci-user cloud-pci-tap-vhost)

@@ -8,7 +8,7 @@
     die "the lab's peer does not compile"
 initrd=(--virtio "$work/initrd" "$work/peer")
 options+=(--memory 2048 --file "$work/peer")
-for cases in virtio vsock share; do # those about the network need more
+for cases in virtio vsock share pci; do # those about the network need more
     options+=(--file "$here/$cases-cases.sh")
 done
 

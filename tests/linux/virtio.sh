@@ -42,6 +42,8 @@ memory = "$memory"
 kernel_path = "vmlinuz-$kernel"
 initrd = "initrd"
 cmdline = "console=ttyS0 quiet panic=-1 nopti ax.end=virtio ax.case=$1"
+[virtio]
+transport = "$transport"
 END
     cat >>guest.toml
 }
@@ -69,7 +71,7 @@ for cases in ./*-cases.sh; do
     . "$cases"
 done
 for name; do
-    kernel=${name%%-*} memory=128M cpus=1
+    kernel=${name%%-*} memory=128M cpus=1 transport=mmio
     began=$(date +%s)
     reason=$("$(echo "${name#*-}" | tr - _)" 2>&1)
     if [ -z "$reason" ]; then
