@@ -26,6 +26,10 @@ qemu_disk() {
 }
 
 run_axvm() { measure axvm axvm-run --log-level error guest.toml; }
+run_axvm_pci() {
+    measure axvm-pci axvm-run --log-level error --set virtio.transport=pci \
+        guest.toml
+}
 run_microvm() {
     qemu_disk microvm microvm,isa-serial=on virtio-blk-device
 }
@@ -36,7 +40,7 @@ run_pc_iothread() {
 }
 
 dd if=/dev/zero of=disk.img bs=1M count=128 2>/dev/null
-vmms=axvm
+vmms='axvm axvm_pci'
 [ ! -d qemu ] || vmms="$vmms microvm pc pc_iothread"
 round=0
 while [ "$round" -lt "$1" ]; do

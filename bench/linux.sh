@@ -14,6 +14,10 @@ measure() {
 }
 
 run_axvm() { measure axvm axvm-run --log-level error guest.toml; }
+run_axvm_pci() {
+    measure axvm-pci axvm-run --log-level error --set virtio.transport=pci \
+        guest.toml
+}
 run_microvm() { lab_qemu microvm microvm,isa-serial=on; }
 run_pc() { lab_qemu pc pc; }
 run_lkvm() {
@@ -21,7 +25,7 @@ run_lkvm() {
         -p "$cmdline"
 }
 
-vmms=axvm
+vmms='axvm axvm_pci'
 [ ! -d qemu ] || vmms="$vmms microvm pc"
 [ ! -f lkvm ] || vmms="$vmms lkvm"
 round=0

@@ -38,10 +38,13 @@ qemu_net() {
     lab_qemu "$1" "$2" -netdev "$netdev,id=net" -device "$3,netdev=net"
 }
 
-run_axvm() {
-    measure axvm dynamic/lib/ld-linux-x86-64.so.2 --library-path dynamic/lib \
-        dynamic/axvm-run --log-level error guest.toml
+# axvm NAME TRANSPORT
+axvm() {
+    measure "$1" dynamic/lib/ld-linux-x86-64.so.2 --library-path dynamic/lib \
+        dynamic/axvm-run --log-level error --set "virtio.transport=$2" guest.toml
 }
+run_axvm() { axvm axvm mmio; }
+run_axvm_pci() { axvm axvm-pci pci; }
 run_microvm() {
     qemu_net microvm microvm,isa-serial=on virtio-net-device
 }
@@ -52,7 +55,7 @@ modprobe vhost_net
 tunctl -t tap0 >/dev/null
 ifconfig tap0 10.0.2.2 netmask 255.255.255.0 up
 ./net serve 5001 >/dev/null 2>&1 &
-vmms=axvm
+vmms='axvm axvm_pci'
 [ ! -d qemu ] || vmms="$vmms microvm pc"
 round=0
 while [ "$round" -lt "$1" ]; do

@@ -93,6 +93,7 @@ median() {
 }
 
 declare -A title=([bare]='bare loop' [axvm]=axvm-run
+    [axvm-pci]='..., PCI'
     [microvm]='QEMU microvm' [pc]='QEMU pc' [pc-iothread]='pc, iothread'
     [lkvm]=kvmtool)
 
@@ -269,7 +270,7 @@ in_lab() {
 while read -r vmm us _; do
     echo "$us" >>"$work/linux.$vmm"
 done < <(in_lab linux)
-header 'in the lab' axvm microvm pc lkvm
+header 'in the lab' axvm axvm-pci microvm pc lkvm
 row 'Linux, exec to /init' linux 1000000 s
 
 # ---- a disk, one request at a time; its time and the processor's
@@ -280,7 +281,7 @@ while read -r vmm phase wall_us cpu_us; do
     echo "$wall_us" >>"$work/disk-$phase.$vmm"
     echo "$cpu_us" >>"$work/disk-$phase-cpu.$vmm"
 done < <(in_lab disk)
-header 'a disk in the lab' axvm microvm pc pc-iothread lkvm
+header 'a disk in the lab' axvm axvm-pci microvm pc pc-iothread lkvm
 for what in 'read-4k 2000' 'write-4k 2000' 'read-1m 96' 'write-1m 96'; do
     read -r phase count <<<"$what"
     row "$phase, per request" "disk-$phase" "$count" us
@@ -302,7 +303,7 @@ while read -r vmm phase wall_us cpu_us; do
     echo "$wall_us" >>"$work/net-$phase.$vmm"
     echo "$cpu_us" >>"$work/net-$phase-cpu.$vmm"
 done < <(in_lab net)
-header 'TCP in the lab' axvm microvm pc
+header 'TCP in the lab' axvm axvm-pci microvm pc
 for mode in user tap vhost; do
     for what in 'trip 2000 trip' 'send 64 MiB' 'receive 64 MiB'; do
         read -r phase count unit <<<"$what"
