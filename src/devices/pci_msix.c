@@ -5,9 +5,11 @@
 
 #include "devices/device.h"
 #include "devices/pci.h"
+#include "log.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -57,15 +59,24 @@ static void disarm(const struct ax_msix *m, struct ax_msix_vector *v)
  */
 static void rearm(const struct ax_msix *m, struct ax_msix_vector *v)
 {
+    const struct ax_device *dev = m->f->dev;
     const bool wanted = v->event >= 0 && may_send(m, v);
+    int err;
 
     if (v->armed && wanted && v->armed_address == v->address &&
         v->armed_data == v->data)
         return;
     disarm(m, v);
-    if (!wanted || ax_fast_msi_event(&env_of(m)->fast, v->address, v->data,
-                                     v->event, true))
+    if (!wanted)
         return;
+    err =
+        ax_fast_msi_event(&dev->env.fast, v->address, v->data, v->event, true);
+    if (err) {
+        ax_log_guest(dev->env.log, AX_LOG_WARN,
+                     "%s: an interrupt has no way into the engine: %s",
+                     dev->ops->type, strerror(-err));
+        return;
+    }
     v->armed = true;
     v->armed_address = v->address;
     v->armed_data = v->data;
@@ -112,6 +123,8 @@ int ax_msix_event(struct ax_msix *m, unsigned vector)
             return -errno;
         rearm(m, v);
     }
+    if (may_send(m, v) && !v->armed)
+        return -ENOSPC;
     return v->event;
 }
 

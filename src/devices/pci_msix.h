@@ -59,8 +59,8 @@ void ax_msix_raise(struct ax_msix *m, unsigned vector);
 /*
  * An eventfd whose signals send the vector's message, whoever signals it and
  * whatever the guest does to the vector in between. It stays this one's.
- * -EOPNOTSUPP: the engine has no such thing, -EINVAL: no such vector, or
- * -errno.
+ * -EOPNOTSUPP: the engine has no such thing, -ENOSPC: it has no more of them,
+ * -EINVAL: no such vector, or -errno.
  */
 int ax_msix_event(struct ax_msix *m, unsigned vector);
 

@@ -78,6 +78,7 @@ static struct {
     bool fast; /* the engine has short ways */
     struct ax_bell bell;
     int bell_fd;
+    bool full;      /* it takes no more events */
     unsigned armed; /* events that are messages now, and the last one: */
     int event;
     uint32_t event_data;
@@ -100,6 +101,8 @@ static int doorbell(void *ctx, const struct ax_bell *bell, int fd, bool on)
 static int msi_event(void *ctx, uint64_t address, uint32_t data, int fd,
                      bool on)
 {
+    if (engine.full && on)
+        return -ENOSPC;
     engine.armed += on ? 1 : -1U;
     engine.event = fd;
     if (on)
@@ -638,4 +641,16 @@ Test(virtio_pci_fast, a_lent_queue_interrupts_by_an_event)
     ax_device_reset(d.dev);
     cr_expect_eq(engine.armed, 0);
     close(kick);
+}
+
+Test(virtio_pci_fast, an_engine_that_is_full_is_told_of)
+{
+    begin();
+    engine.full = true;
+    cr_expect_eq(ax_virtio_irq_event(echo(), 0), -ENOSPC);
+    engine.full = false;
+    mask(1, true);
+    mask(1, false);
+    cr_expect_geq(ax_virtio_irq_event(echo(), 0), 0);
+    cr_expect_eq(engine.armed, 1);
 }

@@ -5,7 +5,7 @@
 #include "arch/x86_64/kvm_arch.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 
 enum { PICS = 2, PIC_PINS = 8, IOAPIC = 2 };
 
@@ -46,22 +46,26 @@ static void routes_add_irqchip(struct routes *table)
 static int routes_write(struct ax_engine_vm *vm)
 {
     const struct arch_vm *arch = vm->arch;
-    struct routes table;
+    struct routes *table = calloc(1, sizeof(*table));
+    int err;
 
-    memset(&table, 0, sizeof(table));
+    if (!table)
+        return -ENOMEM;
     if (vm->irqchip == AX_IRQCHIP_KERNEL)
-        routes_add_irqchip(&table);
+        routes_add_irqchip(table);
     for (unsigned gsi = 0; gsi < AX_KVM_ROUTES; gsi++) {
         struct kvm_irq_routing_entry *e;
 
         if (!arch->routes[gsi].used)
             continue;
-        e = route_add(&table, gsi, KVM_IRQ_ROUTING_MSI);
+        e = route_add(table, gsi, KVM_IRQ_ROUTING_MSI);
         e->u.msi.address_lo = (uint32_t)arch->routes[gsi].address;
         e->u.msi.address_hi = (uint32_t)(arch->routes[gsi].address >> 32);
         e->u.msi.data = arch->routes[gsi].data;
     }
-    return ax_kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)&table.head);
+    err = ax_kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)&table->head);
+    free(table);
+    return err;
 }
 
 int ax_kvm_arch_msi_route(struct ax_engine_vm *vm, unsigned pin,
