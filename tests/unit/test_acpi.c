@@ -270,8 +270,10 @@ Test(acpi, has_a_pci_bus_on_request)
             expect_words(p, &words);
             break;
         case 0x87:
-            expect_window(p, 4, 0, 0xfd000000, 0xfe01ffff);
-            memory++;
+            if (!memory++)
+                expect_window(p, 4, 0, 0xfd000000, 0xfd01ffff);
+            else
+                expect_window(p, 4, 0, 0xfe000000, 0xfe01ffff);
             break;
         case 0x47:
             cr_expect_eq(p[1], 1, "16 bits are decoded");
@@ -289,7 +291,7 @@ Test(acpi, has_a_pci_bus_on_request)
     cr_expect_eq(p + 2, end);
     cr_expect_eq(words, 1U << 1 | 1U << 2, "ports and bus numbers");
     cr_expect_eq(ports, 1);
-    cr_expect_eq(memory, 1);
+    cr_expect_eq(memory, 2);
     /* "PNP0A03", 19.3.4 */
     p = find_dsdt();
     cr_expect(memmem(p, fx_get(p + 4, 4), "\x41\xd0\x0a\x03", 4));

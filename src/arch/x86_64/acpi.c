@@ -274,7 +274,8 @@ static void aml_space(struct blob *b, unsigned width, unsigned type,
  */
 static void aml_pci(struct blob *b, const struct ax_plan *plan)
 {
-    const uint32_t ports = (uint32_t)plan->pci_io;
+    const uint32_t ports = (uint32_t)plan->pci_io,
+                   pages = (uint32_t)plan->pci_mem;
     size_t at, crs;
 
     if (!plan->pci)
@@ -293,7 +294,7 @@ static void aml_pci(struct blob *b, const struct ax_plan *plan)
     aml_name(b, "_CRS");
     blob_int(b, AML_BUFFER, 1);
     crs = aml_open(b);
-    aml_byte(b, 16 + 8 + 16 + 26 + 2);
+    aml_byte(b, 16 + 8 + 16 + 2 * 26 + 2);
     aml_space(b, 2, SPACE_BUS, 0, 0, 0);
     blob_int(b, RES_IO, 1);
     blob_int(b, RES_IO_DECODE16, 1);
@@ -303,8 +304,10 @@ static void aml_pci(struct blob *b, const struct ax_plan *plan)
     blob_int(b, 8, 1);
     aml_space(b, 2, SPACE_IO, SPACE_ENTIRE_RANGE, ports,
               ports + AX_PCI_SLOTS * AX_PCI_PORTS - 1);
-    aml_space(b, 4, SPACE_MEMORY, SPACE_READ_WRITE, (uint32_t)plan->pci_mem,
-              AX_X86_VIRTIO_ADDR + AX_PCI_SLOTS * AX_PCI_PAGE - 1);
+    aml_space(b, 4, SPACE_MEMORY, SPACE_READ_WRITE, pages,
+              pages + AX_PCI_SLOTS * AX_PCI_PAGE - 1);
+    aml_space(b, 4, SPACE_MEMORY, SPACE_READ_WRITE, AX_X86_VIRTIO_ADDR,
+              AX_X86_VIRTIO_ADDR + AX_PCI_SLOTS * AX_DEVICE_PAGE - 1);
     blob_int(b, RES_END, 1);
     blob_int(b, 0, 1);
     aml_close(b, crs);
