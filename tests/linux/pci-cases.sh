@@ -18,3 +18,9 @@ pci_user() { on_pci user; }
 pci_tap_vhost() { on_pci tap_vhost; }
 pci_vsock_vhost() { on_pci vsock_vhost; }
 pci_share() { on_pci share; }
+
+# Which looks at that itself.
+pci_run() {
+    transport=pci
+    run
+}

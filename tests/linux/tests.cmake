@@ -31,7 +31,7 @@ axvm_linux(linux_virtio linux 900 --virtio
     cloud-disk-crash cloud-disk-two cloud-disk-fio cloud-disk-resize
     cloud-idle generic-run
     cloud-pci-disk-crash cloud-pci-disk-fio cloud-pci-disk-resize
-    cloud-pci-console cloud-pci-idle)
+    cloud-pci-console cloud-pci-idle generic-pci-run)
 axvm_linux(linux_share linux 360 --virtio
     generic-share generic-share-build generic-pci-share)
 axvm_linux(linux_vsock linux 360 --virtio

@@ -270,11 +270,18 @@ run() {
     : >console
     : >log
     $axvm_run --timeout "$limit" --kernel "vmlinuz-$kernel" --modules modules \
-        --run "uname -r; cat /lab/release-$kernel; touch /lab/gone; exit 3" \
+        --virtio "$transport" --run "uname -r; cat /lab/release-$kernel
+            readlink -f /sys/bus/virtio/devices/virtio0; touch /lab/gone; exit 3" \
         >out 2>log </dev/null
     status=$?
     [ $status = 3 ] || echo "status $status"
     [ "$(sed -n 1p out)" = "$(cat "release-$kernel")" ] || cat out
     [ "$(sed -n 2p out)" = "$(cat "release-$kernel")" ] || echo "no root"
+    case $(sed -n 3p out) in
+    */pci0000:*) bus=pci ;;
+    */LNRO0005:*) bus=mmio ;;
+    *) bus=none ;;
+    esac
+    [ "$bus" = "$transport" ] || echo "virtio over $bus: $(sed -n 3p out)"
     [ ! -e gone ] || echo "it has changed its root"
 }
