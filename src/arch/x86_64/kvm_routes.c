@@ -7,18 +7,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PICS = 2, PIC_PINS = 8, IOAPIC = 2 };
-
-struct routes {
-    struct kvm_irq_routing head;
-    struct kvm_irq_routing_entry
-        entries[AX_KVM_ROUTES + PICS * PIC_PINS]; /* head's */
+enum {
+    PICS = 2,
+    PIC_PINS = 8,
+    IOAPIC = 2,
+    ENTRIES = AX_KVM_ROUTES + PICS * PIC_PINS,
 };
 
-static struct kvm_irq_routing_entry *route_add(struct routes *table,
+static struct kvm_irq_routing_entry *route_add(struct kvm_irq_routing *table,
                                                unsigned gsi, unsigned type)
 {
-    struct kvm_irq_routing_entry *e = &table->entries[table->head.nr++];
+    struct kvm_irq_routing_entry *e = &table->entries[table->nr++];
 
     e->gsi = gsi;
     e->type = type;
@@ -27,7 +26,7 @@ static struct kvm_irq_routing_entry *route_add(struct routes *table,
 
 /* What KVM_CREATE_IRQCHIP has made, of which a table of ours takes the place.
  */
-static void routes_add_irqchip(struct routes *table)
+static void routes_add_irqchip(struct kvm_irq_routing *table)
 {
     struct kvm_irq_routing_entry *e;
 
@@ -46,7 +45,8 @@ static void routes_add_irqchip(struct routes *table)
 static int routes_write(struct ax_engine_vm *vm)
 {
     const struct arch_vm *arch = vm->arch;
-    struct routes *table = calloc(1, sizeof(*table));
+    struct kvm_irq_routing *table =
+        calloc(1, sizeof(*table) + ENTRIES * sizeof(table->entries[0]));
     int err;
 
     if (!table)
@@ -63,7 +63,7 @@ static int routes_write(struct ax_engine_vm *vm)
         e->u.msi.address_hi = (uint32_t)(arch->routes[gsi].address >> 32);
         e->u.msi.data = arch->routes[gsi].data;
     }
-    err = ax_kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)&table->head);
+    err = ax_kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)table);
     free(table);
     return err;
 }
