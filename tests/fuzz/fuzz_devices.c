@@ -121,6 +121,7 @@ static void board_operate(struct board *board, struct input *in)
     unsigned i = (unsigned)input_take(in, 1) % MODELS;
     struct ax_device *dev = board->devices[i];
     char text[2] = {0};
+    uint64_t number;
 
     if (!dev)
         return;
@@ -131,7 +132,8 @@ static void board_operate(struct board *board, struct input *in)
         board_access(board, i, what == WRITE, in);
         break;
     case LINE:
-        ax_device_line(dev, (unsigned)input_take(in, 1), input_take(in, 1) & 1);
+        number = input_take(in, 1);
+        ax_device_line(dev, (unsigned)number, input_take(in, 1) & 1);
         break;
     case EOI:
         ax_device_eoi(dev, (unsigned)input_take(in, 1));
@@ -147,7 +149,8 @@ static void board_operate(struct board *board, struct input *in)
         break;
     case ADVANCE:
         /* A number and its scale: from a nanosecond to weeks. */
-        fake_clock_advance(input_take(in, 2) << input_take(in, 1) % 36);
+        number = input_take(in, 2);
+        fake_clock_advance(number << input_take(in, 1) % 36);
         break;
     case TYPE:
         text[0] = (char)input_take(in, 1);

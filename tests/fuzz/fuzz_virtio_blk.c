@@ -164,13 +164,14 @@ static void guest_stray(struct world *w, struct input *in)
 {
     const unsigned queue = (unsigned)input_take(in, 1) % w->conf.queues;
     const unsigned index = (unsigned)input_take(in, 1) % 16;
+    struct stray_desc desc;
 
     if (!w->d.queues[queue].layout.size || w->d.queues[queue].layout.packed)
         return;
     w->strayed = true;
-    ax_driver_raw_desc(
-        &w->d, queue, index, input_take(in, 4), (uint32_t)input_take(in, 3),
-        (uint16_t)(input_take(in, 1) % 8), (uint16_t)(input_take(in, 1) % 17));
+    desc = take_desc(in, 3);
+    ax_driver_raw_desc(&w->d, queue, index, desc.addr, desc.len, desc.flags % 8,
+                       desc.next % 17);
     ax_driver_raw_avail(&w->d, queue, (uint16_t)index);
     ax_driver_notify(&w->d, queue);
 }
@@ -186,8 +187,9 @@ static void guest_scribble(struct world *w, struct input *in)
 
 static void guest_restart(struct world *w, struct input *in)
 {
-    const uint64_t features = input_take(in, 2) | input_take(in, 1) << 28;
+    uint64_t features = input_take(in, 2);
 
+    features |= input_take(in, 1) << 28;
     memset(w->status, 0, sizeof(w->status));
     ax_driver_start(&w->d, features | (features & 1ULL << 32) << 2, 16);
     w->d.indirect = input_take(in, 1) & 1;

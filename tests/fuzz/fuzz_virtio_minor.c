@@ -122,6 +122,7 @@ static void raw(struct world *w, struct input *in, bool index)
     const uint16_t what = (uint16_t)input_take(in, 2);
     ax_gpa addr;
     uint32_t len;
+    uint16_t flags;
 
     if (!layout->size || layout->packed)
         return;
@@ -131,8 +132,8 @@ static void raw(struct world *w, struct input *in, bool index)
     }
     addr = take_address(in);
     len = (uint32_t)input_take(in, 2);
-    ax_driver_raw_desc(&w->d, queue, what % layout->size, addr, len,
-                       (uint16_t)input_take(in, 1),
+    flags = (uint16_t)input_take(in, 1);
+    ax_driver_raw_desc(&w->d, queue, what % layout->size, addr, len, flags,
                        (uint16_t)input_take(in, 1));
     ax_driver_raw_avail(&w->d, queue, (uint16_t)input_take(in, 1));
 }

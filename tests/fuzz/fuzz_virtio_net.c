@@ -194,9 +194,10 @@ static void send_arena(struct world *w, struct input *in, uint32_t len)
 
 static void send_any(struct world *w, struct input *in)
 {
-    const uint32_t len = (uint32_t)input_take(in, 2) + input_take(in, 1) % 64;
+    uint32_t len = (uint32_t)input_take(in, 2);
     uint8_t *bytes;
 
+    len += input_take(in, 1) % 64;
     take_header(w, in, len);
     bytes = ax_driver_at(&w->d, w->arena + HDR, len + 1);
     input_fill(in, bytes, len < 80 ? len : 80);
@@ -238,15 +239,16 @@ static void stray(struct world *w, struct input *in)
 {
     const unsigned queue = (unsigned)input_take(in, 1) % QUEUES;
     const struct ax_driver_queue *q = &w->d.queues[queue];
+    struct stray_desc desc;
     uint16_t index;
 
     if (q->layout.packed || !q->layout.size)
         return;
     index = (uint16_t)(input_take(in, 1) % q->layout.size);
     w->strayed = true;
-    ax_driver_raw_desc(
-        &w->d, queue, index, input_take(in, 4), (uint32_t)input_take(in, 3),
-        (uint16_t)(input_take(in, 1) % 8), (uint16_t)input_take(in, 1));
+    desc = take_desc(in, 3);
+    ax_driver_raw_desc(&w->d, queue, index, desc.addr, desc.len, desc.flags % 8,
+                       desc.next);
     ax_driver_raw_avail(&w->d, queue, index);
     ax_driver_notify(&w->d, queue);
 }

@@ -113,13 +113,14 @@ static void guest_stray(struct world *w, struct input *in)
 {
     const unsigned queue = input_take(in, 1) % 3;
     const uint16_t index = (uint16_t)(input_take(in, 1) % AX_VIRTQ_SIZE);
+    struct stray_desc desc;
 
     if (w->packed)
         return;
     w->strayed = true;
-    ax_driver_raw_desc(&w->guest.d, queue, index, input_take(in, 4),
-                       input_take(in, 2), (uint16_t)(input_take(in, 1) % 8),
-                       (uint16_t)input_take(in, 1));
+    desc = take_desc(in, 2);
+    ax_driver_raw_desc(&w->guest.d, queue, index, desc.addr, desc.len,
+                       desc.flags % 8, desc.next);
     ax_driver_raw_avail(&w->guest.d, queue, index);
     ax_driver_notify(&w->guest.d, queue);
 }

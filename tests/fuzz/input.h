@@ -3,7 +3,8 @@
  * piece by piece, and a check that no build leaves out.
  *
  * A corpus means what it means by these functions: the same bytes must go on
- * giving the same numbers.
+ * giving the same numbers. So no call and no operator has two of them for its
+ * operands, as compilers differ in which comes first.
  */
 #ifndef AX_TESTS_FUZZ_INPUT_H
 #define AX_TESTS_FUZZ_INPUT_H
@@ -31,6 +32,25 @@ static inline uint64_t input_take(struct input *in, unsigned bytes)
     for (; bytes && in->size; bytes--, in->size--)
         val = val << 8 | *in->data++;
     return val;
+}
+
+/* A descriptor of a ring, which may be anything. */
+struct stray_desc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags, next;
+};
+
+/* With a length of so many bytes. */
+static inline struct stray_desc take_desc(struct input *in, unsigned len_bytes)
+{
+    struct stray_desc desc;
+
+    desc.addr = input_take(in, 4);
+    desc.len = (uint32_t)input_take(in, len_bytes);
+    desc.flags = (uint16_t)input_take(in, 1);
+    desc.next = (uint16_t)input_take(in, 1);
+    return desc;
 }
 
 /* The next count bytes, and zeroes for those that are not there. */
