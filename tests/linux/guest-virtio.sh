@@ -70,13 +70,15 @@ case_bench_disk() { disk /dev/vda; }
 # Goes on when the disk has another size, and keeps something at its new end.
 case_disk_resize() {
     mount -t ext4 /dev/vda /mnt || return
-    echo "ax: sectors $(cat /sys/block/vda/size)"
-    until [ "$(cat /sys/block/vda/size)" != 131072 ]; do usleep 50000; done
-    echo "ax: sectors $(cat /sys/block/vda/size)"
-    echo kept | dd of=/dev/vda bs=512 seek=196607 conv=notrunc 2>/dev/null
+    was=$(cat /sys/block/vda/size)
+    echo "ax: sectors $was"
+    until [ "$(cat /sys/block/vda/size)" != "$was" ]; do usleep 50000; done
+    last=$(($(cat /sys/block/vda/size) - 1))
+    echo "ax: sectors $((last + 1))"
+    echo kept | dd of=/dev/vda bs=512 seek=$last conv=notrunc 2>/dev/null
     sync
     echo 3 >/proc/sys/vm/drop_caches
-    echo "ax: late $(dd if=/dev/vda bs=512 skip=196607 2>/dev/null | tr -d '\0')"
+    echo "ax: late $(dd if=/dev/vda bs=512 skip=$last 2>/dev/null | tr -d '\0')"
     umount /mnt
 }
 

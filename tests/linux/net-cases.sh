@@ -26,8 +26,9 @@ net_start() {
     # shellcheck disable=SC2094 # a console of that name
     axvm console "$vm" hvc0 <keys >/dev/null 2>&1 &
     echo $! >helpers
-    # Or the first command would be the last, or one would find no reader.
-    sleep "$limit" <>keys >/dev/null 2>&1 &
+    # Or the first command would be the last, or one would find no reader and
+    # wait for it for ever: longer than any guest.
+    sleep 1000 <>keys >/dev/null 2>&1 &
     echo $! >>helpers
     echo 0 >orders
 }

@@ -7,7 +7,8 @@
 "${CC:-cc}" -O2 -static -Wall -Wextra -Werror -o "$work/netpeer" \
     "$here/netpeer.c" || die "the lab's netpeer does not compile"
 initrd=(--virtio "$work/initrd" "$work/netpeer")
-options+=(--memory 2048 --timeout 800 --file "$work/netpeer")
+limit=120 # seconds of a guest, as a loaded machine may take that long
+options+=(--memory 2048 --timeout 480 --file "$work/netpeer")
 for cases in net pci; do
     options+=(--file "$here/$cases-cases.sh")
 done

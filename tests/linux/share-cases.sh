@@ -4,6 +4,7 @@
 # A directory of the host, once to work in and once to look at: what programs
 # ask of files, what is read and made, and that there is no way out.
 share() {
+    rm -rf work # of another run of this case
     mkdir work
     echo secret >secret
     dd if=/dev/urandom of=work/from-host bs=100k count=30 2>/dev/null

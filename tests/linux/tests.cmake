@@ -29,15 +29,17 @@ axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
 axvm_linux(linux_virtio linux 900 --virtio
     cloud-rng cloud-console cloud-balloon cloud-balloon-report
     cloud-disk-crash cloud-disk-two cloud-disk-fio cloud-disk-resize
-    cloud-idle generic-run
+    cloud-idle generic-run)
+axvm_linux(linux_pci linux 900 --virtio
     cloud-pci-disk-crash cloud-pci-disk-fio cloud-pci-disk-resize
-    cloud-pci-console cloud-pci-idle generic-pci-run)
-axvm_linux(linux_share linux 360 --virtio
-    generic-share generic-share-build generic-pci-share)
-axvm_linux(linux_vsock linux 360 --virtio
-    cloud-vsock cloud-vsock-vhost cloud-pci-vsock-vhost)
+    cloud-pci-console cloud-pci-idle cloud-pci-vsock-vhost
+    generic-pci-share generic-pci-run)
+axvm_linux(linux_share linux 900 --virtio
+    generic-share generic-share-build)
+axvm_linux(linux_vsock linux 900 --virtio
+    cloud-vsock cloud-vsock-vhost)
 
 # Debian's network card driver on every link of ours.
-axvm_linux(linux_net linux 900 --net $<TARGET_FILE:axvm-run>
+axvm_linux(linux_net linux 1000 --net $<TARGET_FILE:axvm-run>
     cloud-user cloud-link cloud-pair cloud-tap cloud-tap-vhost
     cloud-pci-user cloud-pci-tap-vhost)

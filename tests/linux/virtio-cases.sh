@@ -77,17 +77,19 @@ END
 
 # It grows under a guest that has it mounted, whose file system then does, too.
 disk_resize() {
+    bytes=$(stat -c %s disk.img)
     guest disk_resize <<END
 [[disk]]
 path = "disk.img"
 serial = "data"
 END
     start
-    heard "sectors 131072"
-    axvm disk resize linux data 96M >/dev/null || echo "it cannot be resized"
-    heard "sectors 196608"
+    heard "sectors $((bytes / 512))"
+    bytes=$((bytes + 33554432))
+    axvm disk resize linux data "$bytes" >/dev/null || echo "it cannot be resized"
+    heard "sectors $((bytes / 512))"
     finish
-    [ "$(stat -c %s disk.img)" = 100663296 ] || echo "the image: $(stat -c %s disk.img)"
+    [ "$(stat -c %s disk.img)" = "$bytes" ] || echo "the image: $(stat -c %s disk.img)"
     [ "$(value late)" = kept ] || echo "its end: '$(value late)'"
 }
 

@@ -7,7 +7,8 @@
 "${CC:-cc}" -O2 -static -Wall -Wextra -Werror -o "$work/peer" "$here/peer.c" ||
     die "the lab's peer does not compile"
 initrd=(--virtio "$work/initrd" "$work/peer")
-options+=(--memory 2048 --file "$work/peer")
+limit=120 # seconds of a guest, as a loaded machine may take that long
+options+=(--memory 2048 --timeout 400 --file "$work/peer")
 for cases in virtio vsock share pci; do # those about the network need more
     options+=(--file "$here/$cases-cases.sh")
 done
