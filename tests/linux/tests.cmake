@@ -43,3 +43,13 @@ axvm_linux(linux_vsock linux 900 --virtio
 axvm_linux(linux_net linux 1000 --net $<TARGET_FILE:axvm-run>
     cloud-user cloud-link cloud-pair cloud-tap cloud-tap-vhost
     cloud-pci-user cloud-pci-tap-vhost)
+
+# What an engine owes, of KVM, also where this machine has none.
+if(TARGET contract_engine AND NOT AXVM_SANITIZE)
+    add_test(NAME linux_contract
+        COMMAND ${CMAKE_SOURCE_DIR}/tests/linux/contract.sh
+            --tap ${AXVM_TAP_DIR}/linux_contract.tap
+            $<TARGET_FILE:contract_engine> $<TARGET_FILE:contract_lifecycle>)
+    set_tests_properties(linux_contract PROPERTIES LABELS linux TIMEOUT 400
+        SKIP_RETURN_CODE 77 COST 1000)
+endif()
