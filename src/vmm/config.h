@@ -182,6 +182,7 @@ struct ax_config {
     /* [cpu] */
     char **cpu_hide, **cpu_expose; /* NULL-terminated, never NULL */
     enum ax_irqchip irqchip;
+    enum ax_virtio_transport virtio; /* [virtio] transport */
 
     /* [devices] */
     unsigned emu_count, passthrough_count, window_count, port_count;
@@ -203,10 +204,9 @@ struct ax_config {
     struct ax_config_net *nets;
     struct ax_config_vconsole *vconsoles;
     struct ax_config_share *shares;
-    struct ax_vsock_conf vsock;      /* [vsock] */
-    struct ax_balloon_conf balloon;  /* [balloon] */
-    bool rng;                        /* [rng] */
-    enum ax_virtio_transport virtio; /* [virtio] */
+    struct ax_vsock_conf vsock;     /* [vsock] */
+    struct ax_balloon_conf balloon; /* [balloon] */
+    bool rng;                       /* [rng] */
 
     /* [debug] */
     bool debug_exit;     /* port 0xf4 */
