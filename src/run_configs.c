@@ -175,6 +175,7 @@ int ax_run_load_configs(struct run *run)
 
     if (!status)
         status = run_check_gdb(options);
+    run->conf_count = 0;
     run->confs = calloc(options->file_count + 1U, sizeof(*run->confs));
     if (!run->confs)
         return AX_STATUS_FAILURE;

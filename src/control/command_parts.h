@@ -47,7 +47,7 @@ void ax_command_print_state(const json_t *result, const json_t *options,
                             FILE *to);
 void ax_command_print_stats(const json_t *result, const json_t *options,
                             FILE *to);
-void ax_command_print_event(const json_t *result, const json_t *options,
+void ax_command_print_event(const json_t *event, const json_t *options,
                             FILE *to);
 void ax_command_print_gdb(const json_t *result, const json_t *options,
                           FILE *to);
