@@ -9,10 +9,7 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 
-enum {
-    CAPABILITIES = 0x40, /* behind the header */
-    ADDRESS_ENABLE = 1U << 31,
-};
+enum { CAPABILITIES = 0x40 }; /* behind the header */
 
 /* ---- a function ---- */
 
