@@ -9,7 +9,8 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-enum { RX, TX, HEADER = AX_VSOCK_HEADER };
+enum { RX, TX };
+enum { HEADER = AX_VSOCK_HEADER, TX_SIZE = HEADER + VSOCK_GUEST_PAYLOAD };
 
 static void need(bool good, const char *what)
 {
@@ -49,6 +50,7 @@ static void create(struct vsock_guest *g, struct ax_loop *loop,
     need(!ax_driver_init(&g->d, &ax_virtio_vsock, &conf, use_loop, loop),
          "the device");
     g->rx_size = rx_size;
+    g->tx_first = ax_driver_alloc(&g->d, VSOCK_GUEST_TX * (size_t)TX_SIZE);
 }
 
 void vsock_guest_init(struct vsock_guest *g, const char *path,
@@ -90,11 +92,8 @@ void vsock_guest_start(struct vsock_guest *g, uint64_t features,
     for (unsigned i = 0; i < rx_count; i++)
         vsock_guest_refill(g);
     ax_driver_notify(&g->d, RX);
-    for (g->tx_count = 0; g->tx_count < VSOCK_GUEST_TX; g->tx_count++) {
-        if (!g->tx[g->tx_count])
-            g->tx[g->tx_count] =
-                ax_driver_alloc(&g->d, HEADER + VSOCK_GUEST_PAYLOAD);
-    }
+    for (g->tx_count = 0; g->tx_count < VSOCK_GUEST_TX; g->tx_count++)
+        g->tx[g->tx_count] = g->tx_first + g->tx_count * (ax_gpa)TX_SIZE;
 }
 
 struct vsock_packet vsock_guest_packet(uint32_t guest_port, uint32_t host_port,

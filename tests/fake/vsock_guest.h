@@ -20,6 +20,7 @@ struct vsock_guest {
     struct ax_driver d;
     unsigned rx_size;          /* bytes of each buffer, its header included */
     ax_gpa rx[AX_VIRTQ_SIZE];  /* by id */
+    ax_gpa tx_first;           /* where the buffers of packets begin */
     ax_gpa tx[VSOCK_GUEST_TX]; /* free ones */
     unsigned tx_count;
     ax_gpa tx_used[AX_VIRTQ_SIZE]; /* by id */

@@ -346,6 +346,28 @@ Test(virtio_vsock, a_reset_ends_all_and_the_door_stays)
     guest_gets(OP_RESPONSE);
 }
 
+/* Of the test's guest: what a reset found on its way is not written over. */
+Test(virtio_vsock, a_guest_that_starts_again_has_all_its_buffers)
+{
+    enum { ANSWERS = 64 }; /* that the device keeps without a buffer for them */
+    struct vsock_packet p = vsock_guest_packet(1, 2, OP_REQUEST);
+
+    vsock_guest_start(&guest, 0, 0);
+    for (unsigned i = 0; i < ANSWERS - 1; i++)
+        cr_assert(vsock_guest_send(&guest, &p));
+    ax_driver_settle(&guest.d);
+    cr_assert(vsock_guest_try_send(&guest, &p, 0), "it is taken");
+    cr_assert(vsock_guest_try_send(&guest, &p, 0), "it stays");
+    ax_driver_settle(&guest.d);
+    cr_assert(vsock_guest_try_send(&guest, &p, 0), "where the first was");
+    vsock_guest_start(&guest, 0, RX_BUFFERS);
+    for (p.src_port = 10; p.src_port < 12; p.src_port++)
+        cr_assert(vsock_guest_try_send(&guest, &p, 0));
+    /* In whatever order. */
+    p.src_port = guest_gets(OP_RST).dst_port;
+    cr_assert_eq(p.src_port + guest_gets(OP_RST).dst_port, 10 + 11);
+}
+
 Test(virtio_vsock_start, another_start_listens_at_the_same_place)
 {
     for (unsigned i = 0; i < 3; i++) {
