@@ -11,6 +11,9 @@
 #   --file PATH[=NAME]  put a file or directory there as NAME (default: its own
 #                     name; in COMMAND's directory unless NAME is absolute).
 #                     Repeatable.
+#   --host            COMMAND finds the files of this computer instead, and runs in
+#                     the directory that it has here; what it writes is gone
+#                     at the end (x86_64 only; relative --files are in /lab)
 #   --axvm FILE       the axvm-run to take, and the axvm beside it; default: build
 #                     the static preset
 #   --no-axvm         do without one
@@ -27,6 +30,7 @@ set -eu
 arch=
 files=()
 axvm=
+host=
 timeout=120
 memory_mib=1024
 cpus=1
@@ -50,6 +54,7 @@ while [ $# -gt 0 ]; do
         esac
         shift 2
         ;;
+    --host) host=yes && shift ;;
     --no-axvm) axvm=none && shift ;;
     --) shift && break ;;
     -*) usage_error "unknown option '$1'" ;;
@@ -70,6 +75,7 @@ aarch64 | riscv64)
 *) usage_error "unknown architecture '$arch'" ;;
 esac
 [ $# -gt 0 ] || usage_error "no command given"
+[ -z "$host" ] || [ "$arch" = x86_64 ] || usage_error "--host is for x86_64"
 for package in "${needs[@]}" busybox-static cpio; do
     have_packages "$package" || skip "$arch lab: package $package is missing"
 done
@@ -85,7 +91,9 @@ if [ -z "$axvm" ]; then
         die "the static build failed: see build/static.log"
 fi
 
-kernel=$("$top/scripts/lab-kernel.sh" cloud) || {
+flavour=cloud
+[ -z "$host" ] || flavour=generic # which has 9p
+kernel=$("$top/scripts/lab-kernel.sh" $flavour) || {
     status=$?
     printf '%s\n' "$kernel"
     exit $status
@@ -103,10 +111,17 @@ console=$work/console
 root=$work/root
 mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,etc,lab,lib/modules}
 cp "$(command -v busybox)" "$root/bin/busybox"
-[ "$axvm" = none ] || cp "$axvm" "$root/bin/axvm-run"
-[ ! -e "$(dirname "$axvm")/axvm" ] || cp "$(dirname "$axvm")/axvm" "$root/bin/axvm"
-for module in irqbypass kvm kvm-amd kvm-intel; do
-    cp "$kernel/modules/$module.ko" "$root/lib/modules/"
+bin=$root/bin
+if [ -n "$host" ]; then
+    bin=$root/lab/bin
+    mkdir "$bin"
+    cp -r "$kernel/tree/lib/modules/." "$root/lib/modules"
+fi
+[ "$axvm" = none ] || cp "$axvm" "$bin/axvm-run"
+[ ! -e "$(dirname "$axvm")/axvm" ] || cp "$(dirname "$axvm")/axvm" "$bin/axvm"
+for module in irqbypass kvm ccp kvm-amd kvm-intel; do
+    [ ! -e "$kernel/modules/$module.ko" ] ||
+        cp "$kernel/modules/$module.ko" "$root/lib/modules/"
 done
 for file in ${files[@]+"${files[@]}"}; do
     path=${file%%=*} name=${file#*=}
@@ -119,7 +134,7 @@ for file in ${files[@]+"${files[@]}"}; do
     mkdir -p "$(dirname "$name")"
     cp -rL "$path" "$name"
 done
-printf '%s\n' "$*" >"$root/etc/command"
+printf '%s\n' "$*" >"$root/lab/.command"
 onlcr=-onlcr # nobody's terminal needs the carriage returns
 if [ -t 0 ] && [ -t 1 ]; then
     onlcr=onlcr
@@ -142,18 +157,41 @@ insmod /lib/modules/kvm.ko
 if grep -qw vmx /proc/cpuinfo; then
     insmod /lib/modules/kvm-intel.ko
 else
+    [ ! -e /lib/modules/ccp.ko ] || insmod /lib/modules/ccp.ko
     insmod /lib/modules/kvm-amd.ko
 fi
 cd /lab
-setsid -c sh /etc/session </dev/console >/dev/console 2>&1
+exec </dev/console >/dev/console 2>&1
+END
+# This computer's root as it is, below what the machine writes.
+[ -z "$host" ] || cat >>"$root/init" <<'END'
+modprobe -a virtio_pci 9pnet_virtio 9p overlay
+mkdir -p /host /written /root
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=500000,cache=loose \
+    host /host
+mount -t tmpfs written /written
+mkdir /written/files /written/work
+mount -t overlay -o lowerdir=/host,upperdir=/written/files,workdir=/written/work \
+    root /root
+mkdir -p /root/lab
+mount --bind /lab /root/lab
+for dir in dev proc sys; do
+    mount --move /$dir /root/$dir
+done
+mount -t tmpfs run /root/run
+export PATH=/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+END
+cat >>"$root/init" <<END
+setsid -c ${host:+chroot /root} /bin/sh /lab/.session
 poweroff -f
 END
 chmod +x "$root/init"
 # The last stty waits for the line to run empty: what a session has not sent
 # when it ends is lost.
-cat >"$root/etc/session" <<END
+cat >"$root/lab/.session" <<END
 stty $onlcr
-sh /etc/command
+${host:+cd $(printf %q "$PWD")}
+sh /lab/.command
 echo "lab: exit status \$?"
 stty $onlcr
 END
@@ -170,9 +208,15 @@ rm -rf "$root"
 append="console=ttyS0 quiet panic=-1 no_timer_check nohz=off highres=off"
 
 run_qemu() {
+    local disks=()
+
+    [ -z "$host" ] || disks=(
+        -fsdev "local,id=host,path=/,readonly=on,security_model=none,multidevs=remap"
+        -device "virtio-9p-pci,fsdev=host,mount_tag=host")
     timeout --foreground -k 5 "$timeout" qemu-system-x86_64 \
         -accel tcg,thread=multi -cpu max -smp "$cpus" -m "$memory_mib" \
         -nodefaults -no-user-config -display none -no-reboot \
+        ${disks[@]+"${disks[@]}"} \
         -chardev "stdio,id=console,signal=off,logfile=$console" \
         -serial chardev:console \
         -kernel "$kernel/vmlinuz" -initrd "$work/initrd" -append "$append"

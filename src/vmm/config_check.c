@@ -352,6 +352,10 @@ static void check_unused(struct conf_load *load)
     static const enum conf_key_id trees[] = {KEY_DTB_PATH, KEY_DTB_LOAD_ADDR};
     const struct ax_config *conf = load->conf;
 
+    if (conf->protocol == AX_BOOT_UEFI && conf_has(load, KEY_CMDLINE))
+        say_warning(load, load->given[KEY_CMDLINE].val,
+                    "cmdline has no effect with boot protocol uefi: the "
+                    "firmware chooses what it starts and with which words");
     for (unsigned i = 0; i < AX_ARRAY_LEN(trees); i++) {
         if (conf_has(load, trees[i]) && conf->arch &&
             !strcmp(conf->arch, "x86_64"))

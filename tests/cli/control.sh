@@ -335,8 +335,8 @@ uptime_ms() {
     echo "${up/./}0" # it has two places
 }
 
-# ask VM: its clocks; ticks[VM] is what it says, ms[VM] its PM timer, which wraps
-# after 4.7 seconds, counted on.
+# ask VM: its clocks; ticks[VM] is what it says, ms[VM] its PM timer, which has 32
+# bits and wraps after 20 minutes, counted on.
 declare -A keys ticks ms pm_before
 answered() {
     [ "$(grep -c '^ticks=' "$1.con")" -gt "$2" ] && [ -z "$(tail -c 1 "$1.con")" ]
@@ -350,7 +350,7 @@ ask() {
     [[ $line =~ ^ticks=([0-9]+)\ pm=([0-9]+) ]] || complain "$line" || return
     ticks[$1]=${BASH_REMATCH[1]}
     local pm=${BASH_REMATCH[2]}
-    local more=$(((pm - ${pm_before[$1]:-$pm}) & 0xffffff))
+    local more=$(((pm - ${pm_before[$1]:-$pm}) & 0xffffffff))
     pm_before[$1]=$pm
     # In tenths of a microsecond, lest many answers round it down.
     ms[$1]=$((${ms[$1]:-0} + more * 10000000 / 3579545))

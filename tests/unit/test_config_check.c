@@ -399,6 +399,10 @@ Test(config_check, what_has_no_effect_is_told)
     load_warns(&l, KERNEL "disk_path = \"d\"\n", "cannot open 'dir/d'");
     load_warns(&l, KERNEL "dtb_path = \"d\"\n", "dtb_path has no effect");
     load_warns(&l, KERNEL "dtb_load_addr = 1\n", "dtb_load_addr has no effect");
+    load_warns(&l,
+               "[kernel]\nuefi_firmware_path = \"u\"\n"
+               "bios_load_addr = 0xffc0_0000\ncmdline = \"c\"\n",
+               "cmdline has no effect with boot protocol uefi");
     load_good(&l, KERNEL "dtb_path = \"d\"\n[base]\narch = \"aarch64\"\n");
     cr_assert_not(told(&l, "no effect"));
     load_good(&l, KERNEL "image_location = \"memory\"\n");
