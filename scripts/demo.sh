@@ -3,6 +3,7 @@
 #
 # Installs the build dependencies first, where they are missing. The options go
 # to axvm-run --demo; "poweroff" at the guest's prompt or Ctrl-a x ends it.
+# Where there is no KVM, an emulated machine that has it is started around it.
 
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -17,4 +18,12 @@ say "building (a minute at most the first time; log: build/demo.log)"
     tail -n 40 "$log" >&2
     die "the build failed"
 }
-exec "$top/build/release/axvm-run" --demo "$@"
+demo=("$top/build/release/axvm-run" --demo "$@")
+if [ -e /dev/kvm ]; then
+    exec "${demo[@]}" # which says so if it may not be used
+fi
+say "there is no /dev/kvm here: the guest runs in an emulated machine that has" \
+    "it (scripts/lab.sh), where all is some hundred times slower"
+"$top/scripts/setup.sh" lab
+exec "$top/scripts/lab.sh" x86_64 --host --no-axvm --timeout 3600 -- \
+    "$(printf '%q ' "${demo[@]}")"
