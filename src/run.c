@@ -105,6 +105,17 @@ static void run_reopen_log(struct run *run)
                run_log_path(run), strerror(-err));
 }
 
+/*
+ * Somebody's SIGHUP wants the log opened anew. The kernel's says that the
+ * session is over; it comes before the terminal shows that.
+ */
+static bool run_is_hung_up(const struct run *run,
+                           const struct signalfd_siginfo *info)
+{
+    return run->on_terminal && run->terminal->taken() &&
+           (info->ssi_code == SI_KERNEL || tcgetpgrp(STDIN_FILENO) < 0);
+}
+
 static void run_signal(void *ctx, unsigned events)
 {
     struct run *run = ctx;
@@ -118,8 +129,7 @@ static void run_signal(void *ctx, unsigned events)
         ax_run_look_at_terminal(run);
     else if (info.ssi_signo != SIGHUP)
         run_ask(run, strsignal((int)info.ssi_signo));
-    else if (run->on_terminal && run->terminal->taken() &&
-             tcgetpgrp(STDIN_FILENO) < 0) /* hung up, or its session is over */
+    else if (run_is_hung_up(run, &info))
         run_ask(run, "the terminal is gone");
     else
         run_reopen_log(run);

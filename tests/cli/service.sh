@@ -91,27 +91,28 @@ pidfile_of_a_failed_start() {
 }
 
 # The leader of the terminal's session dies while the terminal is still there, so
-# that the one SIGHUP which comes finds it open.
+# that the one SIGHUP which comes finds it open; sometimes even still in a session.
 session_ends() {
     python3 - "$axvm" <<'END'
 import os, pty, signal, sys, time
-leader, terminal = pty.fork()
-if leader == 0:
-    os.execvp("sh", ["sh", "-c", "%s --demo --pidfile pid; :" % sys.argv[1]])
-seen = b""
-while b"demo>" not in seen:
-    seen += os.read(terminal, 4096)
-with open("pid") as f:
-    pid = int(f.read())
-os.kill(leader, signal.SIGKILL)
-os.waitpid(leader, 0)
-os.close(terminal)
-end = time.monotonic() + 30
-while os.path.exists("pid"):  # axvm-run removes it when it ends
-    if time.monotonic() > end:
-        os.kill(pid, signal.SIGKILL)
-        sys.exit("# axvm-run lives on without its terminal")
-    time.sleep(0.05)
+for _ in range(10):
+    leader, terminal = pty.fork()
+    if leader == 0:
+        os.execvp("sh", ["sh", "-c", "%s --demo --pidfile pid; :" % sys.argv[1]])
+    seen = b""
+    while b"demo>" not in seen:
+        seen += os.read(terminal, 4096)
+    with open("pid") as f:
+        pid = int(f.read())
+    os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+    os.close(terminal)
+    end = time.monotonic() + 30
+    while os.path.exists("pid"):  # axvm-run removes it when it ends
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            sys.exit("# axvm-run lives on without its terminal")
+        time.sleep(0.05)
 END
 }
 
