@@ -44,6 +44,19 @@ case_disk_check() {
     (cd /mnt && md5sum -c sums) | grep -c OK$ | sed 's/^/ax: good /'
     umount /mnt
 }
+# Starts again by itself, then while it writes.
+case_disk_reset() {
+    mount -t ext4 /dev/vda /mnt || return
+    echo again >>/mnt/starts
+    sync
+    starts=$(grep -c again /mnt/starts)
+    echo "ax: start $starts"
+    [ "$starts" != 1 ] || reboot -f
+    while [ "$starts" = 2 ]; do # until it is reset
+        dd if=/dev/urandom of=/mnt/late bs=64k count=8 conv=fsync 2>/dev/null
+    done
+    umount /mnt
+}
 # The second disk is there to be read only.
 case_disk_two() {
     echo "ax: second $(md5sum </dev/vdb)"

@@ -11,6 +11,7 @@ on_pci() {
 }
 
 pci_disk_crash() { on_pci disk_crash; }
+pci_disk_reset() { on_pci disk_reset; }
 pci_disk_fio() { on_pci disk_fio; }
 pci_disk_resize() { on_pci disk_resize; }
 pci_console() { on_pci console; }

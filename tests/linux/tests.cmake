@@ -28,11 +28,11 @@ axvm_linux(linux_debug_vtx slow 1800 --vtx --debug
 # Debian's virtio drivers on our devices.
 axvm_linux(linux_virtio linux 900 --virtio
     cloud-rng cloud-console cloud-balloon cloud-balloon-report
-    cloud-disk-crash cloud-disk-two cloud-disk-fio cloud-disk-resize
-    cloud-idle generic-run)
+    cloud-disk-crash cloud-disk-reset cloud-disk-two cloud-disk-fio
+    cloud-disk-resize cloud-idle generic-run)
 axvm_linux(linux_pci linux 900 --virtio
-    cloud-pci-disk-crash cloud-pci-disk-fio cloud-pci-disk-resize
-    cloud-pci-console cloud-pci-idle cloud-pci-vsock-vhost
+    cloud-pci-disk-crash cloud-pci-disk-reset cloud-pci-disk-fio
+    cloud-pci-disk-resize cloud-pci-console cloud-pci-idle cloud-pci-vsock-vhost
     generic-pci-share generic-pci-run)
 axvm_linux(linux_share linux 900 --virtio
     generic-share generic-share-build)

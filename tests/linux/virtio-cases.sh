@@ -34,6 +34,26 @@ END
         disk.img >fsck 2>&1 || cat fsck
 }
 
+# Its devices are as new after a reset: the guest's own, and one in full swing.
+disk_reset() {
+    cp disk.img reset.img # the guest counts its starts on it
+    base='on_reboot = "restart"'
+    guest disk_reset <<END
+[[disk]]
+path = "reset.img"
+END
+    start
+    heard "start 2"
+    axvm reset linux >/dev/null || echo "it cannot be reset"
+    finish
+    for n in 1 2 3; do
+        [ "$(said "start $n")" = 1 ] || echo "$(said "start $n") starts with $n"
+    done
+    tools/lib/ld-linux-x86-64.so.2 --library-path tools/lib tools/e2fsck -fn \
+        reset.img >fsck 2>&1 || cat fsck
+    rm reset.img
+}
+
 disk_two() {
     dd if=/dev/urandom of=second.img bs=4k count=100 2>/dev/null
     before=$(md5sum <second.img)

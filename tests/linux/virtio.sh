@@ -38,6 +38,7 @@ guest() {
 name = "linux"
 cpu_num = $cpus
 memory = "$memory"
+$base
 [kernel]
 kernel_path = "vmlinuz-$kernel"
 initrd = "initrd"
@@ -71,7 +72,7 @@ for cases in ./*-cases.sh; do
     . "$cases"
 done
 for name; do
-    kernel=${name%%-*} memory=128M cpus=1 transport=mmio
+    kernel=${name%%-*} memory=128M cpus=1 base='' transport=mmio
     began=$(date +%s)
     reason=$("$(echo "${name#*-}" | tr - _)" 2>&1)
     if [ -z "$reason" ]; then
