@@ -23,7 +23,7 @@ if [ -e /dev/kvm ]; then
     exec "${demo[@]}" # which says so if it may not be used
 fi
 say "there is no /dev/kvm here: the guest runs in an emulated machine that has" \
-    "it (scripts/lab.sh), where all is some hundred times slower"
+    "it (scripts/lab.sh), slowly"
 "$top/scripts/setup.sh" lab
 exec "$top/scripts/lab.sh" x86_64 --host --no-axvm --timeout 3600 -- \
     "$(printf '%q ' "${demo[@]}")"

@@ -117,8 +117,11 @@ if [ -n "$host" ]; then
     mkdir "$bin"
     cp -r "$kernel/tree/lib/modules/." "$root/lib/modules"
 fi
-[ "$axvm" = none ] || cp "$axvm" "$bin/axvm-run"
-[ ! -e "$(dirname "$axvm")/axvm" ] || cp "$(dirname "$axvm")/axvm" "$bin/axvm"
+if [ "$axvm" != none ]; then
+    cp "$axvm" "$bin/axvm-run"
+    [ ! -e "$(dirname "$axvm")/axvm" ] ||
+        cp "$(dirname "$axvm")/axvm" "$bin/axvm"
+fi
 for module in irqbypass kvm ccp kvm-amd kvm-intel; do
     [ ! -e "$kernel/modules/$module.ko" ] ||
         cp "$kernel/modules/$module.ko" "$root/lib/modules/"

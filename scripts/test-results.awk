@@ -2,7 +2,8 @@
 #
 # Needs -v run=NAME and -v tap=DIR. An entry that wrote DIR/ENTRY.tap counts for
 # every line of it; should its program die after all of them passed, that is one
-# failure more. For test.sh; plain POSIX awk.
+# failure more. A skip's reason comes behind -v because, which is ": " unless
+# given. For test.sh and kvm.sh; plain POSIX awk.
 
 function attribute(key) {
     if (!match($0, " " key "=\"[^\"]*\""))
@@ -24,7 +25,7 @@ function finish(    file, line, name, failures, reason) {
         sub(/^(not )?ok (- )?/, "", name)
         reason = ""
         if (match(name, / *# SKIP */)) {
-            reason = ": " substr(name, RSTART + RLENGTH)
+            reason = because substr(name, RSTART + RLENGTH)
             name = substr(name, 1, RSTART - 1)
         }
         sub(/ *\([0-9.]+s\)$/, "", name)
@@ -43,12 +44,13 @@ function finish(    file, line, name, failures, reason) {
     if (status == "fail" && !failures)
         print "fail " run "/" entry " (" (message ? message : "failed") ")"
     else if (status == "notrun" && message ~ /^SKIP/)
-        print "skip " run "/" entry ": " (why ? why : "no reason given")
+        print "skip " run "/" entry because (why ? why : "no reason given")
     else if (status == "notrun")
         print "fail " run "/" entry " (could not be run)"
     else if (status == "run" && !counted)
         print "pass " run "/" entry
 }
+BEGIN { if (!because) because = ": " }
 /<testcase / {
     entry = attribute("name"); status = attribute("status")
     why = message = ""; counted = 0

@@ -1,4 +1,5 @@
-# The command line, as one ctest entry with a line of TAP per case.
+# The command line, as one ctest entry with a line of TAP per case. How long it may
+# take, and those below, is for the lab, where they also run.
 add_test(NAME cli COMMAND ${CMAKE_CURRENT_LIST_DIR}/run.sh
     ${AXVM_TAP_DIR}/cli.tap $<TARGET_FILE:axvm-run>
     ${CMAKE_BINARY_DIR}/tests/guest/${AXVM_HOST_ARCH})

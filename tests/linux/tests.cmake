@@ -45,8 +45,8 @@ axvm_linux(linux_net linux 1000 --net $<TARGET_FILE:axvm-run>
     cloud-pci-user cloud-pci-tap-vhost)
 
 # What needs KVM, in the lab's, as this machine may have none. Left out are guests
-# that touch each port and address, or print much: each is an exit, which costs
-# the lab a hundred times what it costs a processor.
+# that touch each port and address, or print much: each is an exit, and exits are
+# what is dear in the lab.
 function(axvm_linux_kvm name label)
     add_test(NAME linux_kvm_${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/linux/kvm.sh
         --tap ${AXVM_TAP_DIR}/linux_kvm_${name}.tap ${CMAKE_BINARY_DIR} ${ARGN})

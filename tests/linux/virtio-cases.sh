@@ -10,6 +10,12 @@ rng() {
     value random | awk '$1 != 65536 || $2 < 65000 {print "not random: " $0}'
 }
 
+# undamaged IMAGE: says what e2fsck finds, if there is anything.
+undamaged() {
+    tools/lib/ld-linux-x86-64.so.2 --library-path tools/lib tools/e2fsck -fn \
+        "$1" >fsck 2>&1 || cat fsck
+}
+
 # What was synced is there when the process is killed; nothing is damaged.
 disk_crash() {
     guest disk_write <<END
@@ -30,8 +36,7 @@ END
     finish
     [ "$(value sums)" = "$sums" ] || echo "sums '$(value sums)', not '$sums'"
     [ "$(value good)" = 8 ] || echo "$(value good) of 8 files are good"
-    tools/lib/ld-linux-x86-64.so.2 --library-path tools/lib tools/e2fsck -fn \
-        disk.img >fsck 2>&1 || cat fsck
+    undamaged disk.img
 }
 
 # Its devices are as new after a reset: the guest's own, and one in full swing.
@@ -49,8 +54,7 @@ END
     for n in 1 2 3; do
         [ "$(said "start $n")" = 1 ] || echo "$(said "start $n") starts with $n"
     done
-    tools/lib/ld-linux-x86-64.so.2 --library-path tools/lib tools/e2fsck -fn \
-        reset.img >fsck 2>&1 || cat fsck
+    undamaged reset.img
     rm reset.img
 }
 
